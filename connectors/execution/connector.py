@@ -1,0 +1,433 @@
+"""The execution connector: `venue.orders` in, venues asked, `exchange.acks` out, each child sent at most once.
+
+    poll ─► claim (journal + source offset, one transaction) ─► send ─► result (reports + journal, one transaction)
+
+A crash before the claim commits leaves the record to be read again; after it, the journal shows a claimed child, which is never sent
+again but asked about (`Desk.recover`). The broker refuses transactions of a process whose partitions moved on (the offsets sent in
+each carry the group generation), the venue refuses its late requests (`Claimed`, `recv_window_ms`).
+
+On any failure that is not a venue's the process ends: starting over is the recovery that is tested most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ccxt.base import errors  # type: ignore[import-untyped, unused-ignore]  # upstream ships no types
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+
+from connectors.execution import journal, report
+from connectors.execution.desk import Child, Claimed, Desk, now_us
+from connectors.execution.writer import ORDERS, Ownership, Writer
+from connectors.venues.adapter import VenueConfig
+from connectors.venues.outcomes import Outcome, OutcomeKind
+from connectors.venues.registry import adapter
+from connectors.venues.transport import http_client
+from schemas.codec import Codec, DecodeError, RegistryUnavailable
+from schemas.records import (
+    ChildCancel,
+    ChildOrder,
+    DeadLetter,
+    ExecutionKind,
+    ExecutionPhase,
+    ExecutionState,
+)
+from schemas.registry import ConfluentRegistry
+
+log = logging.getLogger(__name__)
+APP = "execution"
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSettings:
+    """`instance`: stable name of this process, which lets a restart take over at once; seconds unless named otherwise."""
+
+    group: str = "bestex-execution"
+    instance: str | None = None
+    claim_ttl: float = 4.0
+    in_flight: int = 16
+    claim_limit: int = 256
+    linger: float = 0.004
+    poll: float = 5.0
+    retention: float = 600.0
+    drain: float = 10.0
+    session_timeout_ms: int = 10_000
+    journal_timeout: float = 60.0
+
+
+class Connector:
+    """One process of the group. `run` returns when `stop` is set and all is drained; raises when it must start over."""
+
+    def __init__(
+        self, kafka: Mapping[str, Any], codec: Codec, venues: Sequence[VenueConfig], settings: ExecutionSettings
+    ) -> None:
+        self._kafka, self._codec, self._settings = dict(kafka), codec, settings
+        name = settings.instance or f"{os.getpid()}-{os.urandom(4).hex()}"
+        self._writer = Writer(kafka, f"{settings.group}-{name}", codec, settings.linger)
+        self._http = http_client(max((v.timeout for v in venues), default=3.0))
+        self.desks = {
+            v.name: Desk(
+                adapter(v, self._http), self._writer, self._spawn, settings.in_flight, settings.claim_ttl, settings.poll
+            )
+            for v in venues
+        }
+        self._owners: dict[int, Ownership] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sending: dict[asyncio.Future[None], Ownership] = {}
+        self._outstanding = 0
+        self._room = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "consumer")
+        self._failure: asyncio.Future[None]
+        self._loop: asyncio.AbstractEventLoop
+        self._leaving = False
+        self._broadcast = Producer(
+            {**kafka, "partitioner": "murmur2_random", "enable.idempotence": True, "linger.ms": 5}
+        )
+
+    # ---- life
+
+    async def run(self, stop: asyncio.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._failure = self._loop.create_future()
+        consumer = self._consumer()
+        try:
+            await self._writer.start()
+            self._spawn(self._writer.run())
+            for desk in self.desks.values():
+                self._spawn(self._load(desk))
+                self._spawn(desk.run_polls())
+                self._spawn(desk.run_probes())
+                self._spawn(self._publish_health(desk))
+            self._spawn(self._sweep())
+            # An order taken before its venue was asked would be refused for a symbol not known yet.
+            tried: asyncio.Future[Any] = asyncio.gather(*(desk.tried.wait() for desk in self.desks.values()))
+            await asyncio.wait({tried, self._failure}, return_when=asyncio.FIRST_COMPLETED)
+            await self._loop.run_in_executor(self._thread, self._subscribe, consumer)
+            consume = asyncio.create_task(self._consume(consumer))
+            stopped = asyncio.create_task(stop.wait())
+            ends: set[asyncio.Future[Any]] = {consume, stopped, self._failure}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            self._leaving = True
+            if (
+                consume.done()
+                and not consume.cancelled()
+                and (error := consume.exception())
+                and not self._failure.done()
+            ):
+                self._failure.set_exception(error)
+            stopped.cancel()
+            # Its last poll ends within a tenth of a second; after a failure it may wait for a commit that never comes.
+            await asyncio.wait({consume}, timeout=1.0 if self._failure.done() else self._settings.drain)
+            consume.cancel()
+            if self._failure.done():
+                self._failure.result()
+            log.info("leaving")
+            await asyncio.wait_for(self._release(list(self._owners)), self._settings.drain + 5)
+        finally:
+            self._leaving = True
+            for owner in self._owners.values():
+                owner.active = False
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._loop.run_in_executor(self._thread, consumer.close)
+            await self._loop.run_in_executor(None, self._broadcast.flush, 2.0)
+            await self._writer.close()
+            for desk in self.desks.values():
+                await desk.adapter.close()
+            await self._http.aclose()
+            self._thread.shutdown(wait=False)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run in the background; what it raises ends the process."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._spawn(work)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not self._failure.done():
+            self._failure.set_exception(error)
+
+    async def _load(self, desk: Desk) -> None:
+        """Read the venue's instruments, publish them, then listen to its stream."""
+        wait = 0.2
+        while True:
+            try:
+                instruments = await desk.adapter.load()
+                break
+            except (errors.BaseError, ValueError, KeyError) as error:
+                log.warning("%s: instruments cannot be read: %s", desk.adapter.config.name, str(error)[:300])
+                desk.health.unreachable(str(error))
+                desk.health_changed.set()
+                desk.tried.set()
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, 5.0)
+        for instrument in instruments:
+            key = f"{instrument.venue}|{instrument.symbol}".encode()
+            self._broadcast.produce("instruments", value=self._codec.encode(instrument), key=key)
+        desk.health.answered()
+        desk.tried.set()
+        desk.reconcile_soon()
+        await desk.run_stream()
+
+    async def _publish_health(self, desk: Desk) -> None:
+        name = desk.adapter.config.name
+        while True:
+            record = desk.health.record(now_us())
+            self._broadcast.produce("venue.health", value=self._codec.encode(record), key=name.encode())
+            self._broadcast.poll(0)
+            with contextlib.suppress(TimeoutError):  # nothing changed: a sign of life
+                await asyncio.wait_for(desk.health_changed.wait(), 1.0)
+            desk.health_changed.clear()
+
+    async def _sweep(self) -> None:
+        """Forget children long closed: by then no late fill and no cancel comes."""
+        while True:
+            await asyncio.sleep(min(10.0, self._settings.retention))
+            limit = now_us() - int(self._settings.retention * 1e6)
+            for desk in self.desks.values():
+                old = [c for c in desk.children.values() if c.state.closed_at is not None and c.state.closed_at < limit]
+                for child in old:
+                    del desk.children[child.child_id]
+                    self._writer.put(child.owner, child.child_id, None)
+
+    # ---- partitions
+
+    def _consumer(self) -> Consumer:
+        settings = self._settings
+        config = {
+            **self._kafka,
+            "group.id": settings.group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            # Eager: every rebalance revokes all, so that one generation covers all that is owned.
+            "partition.assignment.strategy": "range",
+            "session.timeout.ms": settings.session_timeout_ms,
+            "heartbeat.interval.ms": max(300, settings.session_timeout_ms // 5),
+            "fetch.wait.max.ms": 50,
+        }
+        if settings.instance:
+            config["group.instance.id"] = f"{settings.group}-{settings.instance}"
+        return Consumer(config)
+
+    def _subscribe(self, consumer: Consumer) -> None:
+        consumer.subscribe([ORDERS], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+
+    def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        """In the consumer's thread: nothing is polled before the journal is known."""
+        found: list[tuple[Ownership, dict[str, ExecutionState]]] = []
+        for place in consumer.committed(places, timeout=30):
+            offset = place.offset
+            if offset < 0:
+                offset, _ = consumer.get_watermark_offsets(TopicPartition(ORDERS, place.partition), timeout=30)
+            states = journal.read(self._kafka, self._codec, place.partition, self._settings.journal_timeout)
+            found.append((Ownership(place.partition, offset, None), states))
+        metadata = consumer.consumer_group_metadata()
+        for owner, _ in found:
+            owner.metadata = metadata
+        self._loop.call_soon_threadsafe(self._assigned, found)
+
+    def _assigned(self, found: Iterable[tuple[Ownership, dict[str, ExecutionState]]]) -> None:
+        for owner, states in found:
+            log.info(
+                "partition %d from offset %d, %d children in the journal", owner.partition, owner.offset, len(states)
+            )
+            self._owners[owner.partition] = owner
+            for child_id, state in states.items():
+                desk = self.desks.get(state.child.venue)
+                if desk is None:
+                    log.error("child %s: venue %s is not configured here", child_id, state.child.venue)
+                    continue
+                child = desk.children[child_id] = Child(child_id, owner, state)
+                if state.phase in (ExecutionPhase.CLAIMED, ExecutionPhase.UNKNOWN):
+                    self._spawn(desk.recover(child))
+                if state.cancel_at is not None:
+                    self._spawn(desk.cancel(child))
+        for desk in self.desks.values():
+            desk.reconcile_soon()
+
+    def _on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        """In the consumer's thread; our generation still counts until this returns."""
+        if self._leaving:
+            return  # released already, or failed: then the journal tells the next owner
+        release = asyncio.run_coroutine_threadsafe(self._release([p.partition for p in places]), self._loop)
+        release.result(self._settings.drain + 5)
+
+    def _on_lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        self._loop.call_soon_threadsafe(self._forget, [p.partition for p in places])
+
+    async def _release(self, partitions: Sequence[int]) -> None:
+        """Let what is on its way arrive, within the time allowed, write it, and let go."""
+        owners = {self._owners[p] for p in partitions if p in self._owners}
+        for owner in owners:
+            owner.draining = True
+        sending = [future for future, owner in self._sending.items() if owner in owners]
+        if sending:
+            await asyncio.wait(sending, timeout=self._settings.drain)
+        await self._writer.flush()
+        self._forget(partitions)
+
+    def _forget(self, partitions: Sequence[int]) -> None:
+        for partition in partitions:
+            owner = self._owners.pop(partition, None)
+            if owner is None:
+                continue
+            owner.active = False
+            for desk in self.desks.values():
+                desk.children = {k: c for k, c in desk.children.items() if c.owner is not owner}
+
+    # ---- the flow
+
+    async def _consume(self, consumer: Consumer) -> None:
+        while not self._leaving:
+            room = self._settings.claim_limit - self._outstanding
+            if room > 0:
+                messages = await self._loop.run_in_executor(self._thread, _poll, consumer, room)
+                await self._take(messages)
+                continue
+            # Nothing is claimed that could not be sent soon. Sends are bounded by time-outs, so this ends.
+            self._room.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._room.wait(), 0.1)
+
+    async def _take(self, messages: Sequence[Message]) -> None:
+        """Claim a batch, then send it."""
+        # All is decoded before anything is queued: a wait in between must not part a claim from its offset.
+        read = [(message, await self._decode(message.value())) for message in messages]
+        work: list[Callable[[], None]] = []
+        offsets: dict[Ownership, int] = {}
+        claimed = Claimed.now()
+        for message, record in read:
+            owner = self._owners.get(message.partition() or 0)
+            if owner is None or not owner.active or owner.draining:
+                continue
+            if isinstance(record, DecodeError):
+                self._writer.dead_letter(owner, _bytes(message.key()), _letter(message, record))
+            elif isinstance(record, ChildOrder):
+                work += self._claim_order(owner, record, claimed)
+            else:
+                work += self._claim_cancel(owner, record)
+            offsets[owner] = (message.offset() or 0) + 1
+        if not offsets:
+            return
+        await self._writer.claim(offsets)
+        for start in work:
+            start()
+
+    async def _decode(self, value: bytes | None) -> ChildOrder | ChildCancel | DecodeError:
+        wait = 0.1
+        while True:
+            try:
+                record: Any = self._codec.decode(value, ChildOrder, ChildCancel)
+                return record  # type: ignore[no-any-return]  # one of those asked for
+            except DecodeError as error:
+                return error
+            except RegistryUnavailable as error:
+                log.warning("the registry does not answer: %s", error)
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, 5.0)
+
+    def _claim_order(self, owner: Ownership, order: ChildOrder, claimed: Claimed) -> list[Callable[[], None]]:
+        state = report.claim(order, now_us())
+        desk = self.desks.get(order.venue)
+        if desk is None:
+            outcome = Outcome(
+                OutcomeKind.NOT_SENT, code="UNKNOWN_VENUE", reason=f"no venue {order.venue} is configured"
+            )
+            step = report.refused(order.child_id, state, ExecutionKind.NOT_SENT, outcome, now_us())
+            self._writer.put(owner, reports=step.reports)
+            return []
+        if order.child_id in desk.children:
+            log.warning("child %s was claimed before: not sent again", order.child_id)
+            return []
+        child = desk.children[order.child_id] = Child(order.child_id, owner, state)
+        self._writer.put(owner, child.child_id, state)
+        self._outstanding += 1
+        had_its_say: asyncio.Future[None] = self._loop.create_future()
+        self._sending[had_its_say] = owner
+
+        def sent() -> None:
+            self._outstanding -= 1
+            self._room.set()
+            del self._sending[had_its_say]
+            had_its_say.set_result(None)
+
+        return [lambda: self._start(desk.place(child, order, claimed, sent))]
+
+    def _claim_cancel(self, owner: Ownership, cancel: ChildCancel) -> list[Callable[[], None]]:
+        desk = self.desks.get(cancel.venue)
+        child = desk.children.get(cancel.child_id) if desk else None
+        if desk is None or child is None:
+            self._writer.put(owner, reports=[report.no_such_child(cancel, now_us())])
+            return []
+        already = child.state.cancel_at is not None
+        desk.apply(child, report.cancel_asked(child.child_id, child.state, now_us()))
+        if already or child.state.cancel_at is None:
+            return []
+        return [lambda: self._start(desk.cancel(child))]
+
+
+def _poll(consumer: Consumer, room: int) -> list[Message]:
+    """In the consumer's thread: what is there, at once; at most a tenth of a second for the first record."""
+    first = consumer.poll(0.1)
+    if first is None:
+        return []
+    messages = [first, *(consumer.consume(room - 1, 0) if room > 1 else ())]
+    for message in messages:
+        error = message.error()
+        if error is not None:
+            if error.fatal() or not error.retriable():
+                raise KafkaException(error)
+            log.warning("consumer: %s", error)
+    return [m for m in messages if m.error() is None]
+
+
+def _letter(message: Message, error: DecodeError) -> DeadLetter:
+    _, stamp = message.timestamp()
+    return DeadLetter(
+        origin_topic=ORDERS,
+        origin_partition=message.partition() or 0,
+        origin_offset=message.offset() or 0,
+        origin_timestamp=stamp * 1000 if stamp > 0 else None,
+        key=_bytes(message.key()),
+        value=_bytes(message.value()),
+        cause=error.code,
+        detail=error.detail[:1000],
+        app=APP,
+        at=now_us(),
+    )
+
+
+def _bytes(data: str | bytes | None) -> bytes | None:
+    return data.encode() if isinstance(data, str) else data
+
+
+async def run_execution(
+    kafka: Mapping[str, Any],
+    registry_url: str,
+    venues: Sequence[VenueConfig],
+    group: str,
+    stop: asyncio.Event,
+    settings: ExecutionSettings | None = None,
+) -> None:
+    """Run one execution connector until `stop`.
+
+    `kafka` is librdkafka configuration. Raises `WriterFailed`, `KafkaException` and others when the process must start over.
+    """
+    settings = replace(settings or ExecutionSettings(), group=group)
+    codec = await asyncio.to_thread(lambda: Codec(ConfluentRegistry(registry_url)))
+    await Connector(kafka, codec, venues, settings).run(stop)

@@ -1,0 +1,312 @@
+"""One venue's children: sending them, cancelling them, and finding out what became of them.
+
+Rules:
+
+* a child is sent once, by the process that claimed it, and only while the claim is fresh (`Claimed.fresh`): the request is signed with
+  a time taken before that check, so a process that was frozen in between is refused by the venue itself, `recv_window_ms` later;
+* one child's requests never overtake each other: each holds the child's lock until its outcome is known;
+* an unknown outcome is resolved by asking. "No such order" counts only after the last moment at which the venue could have accepted the
+  request, and when it says so twice; then the child is REJECTED with NEVER_ARRIVED. Nothing is sent again, except cancels, which are
+  safe to repeat;
+* stream events, answers and polls all go through `report.observe`, in whatever order they come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from connectors.execution import report
+from connectors.execution.health import Health
+from connectors.execution.report import Step
+from connectors.execution.writer import Ownership, Writer
+from connectors.venues.adapter import VenueAdapter
+from connectors.venues.outcomes import (
+    NotFound,
+    OrderView,
+    Outcome,
+    OutcomeKind,
+    StreamUp,
+    Unknown,
+    VenueOrderStatus,
+    VenueTrade,
+)
+from schemas.records import ChildOrder, ExecutionKind, ExecutionPhase, ExecutionState
+
+log = logging.getLogger(__name__)
+
+OPEN_OR_DONE = (ExecutionPhase.OPEN, ExecutionPhase.DONE)
+CLOCK_MARGIN = 1.0  # seconds: venues accept a signing time up to a second ahead of their clock
+WAIT_FIRST, WAIT_LONGEST = 0.1, 2.0  # seconds between repeated questions
+RATE_LIMITED = (418, 429)
+
+
+def now_us() -> int:
+    """Microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """When a claim was made, by both clocks: one of them may have been stopped or set while the process slept."""
+
+    wall: float
+    monotonic: float
+
+    @classmethod
+    def now(cls) -> Claimed:
+        return cls(time.time(), time.monotonic())
+
+    def fresh(self, ttl: float) -> bool:
+        """Whether at most `ttl` seconds passed since."""
+        return max(time.time() - self.wall, time.monotonic() - self.monotonic) <= ttl
+
+
+@dataclass(slots=True, eq=False)
+class Child:
+    """A child this process owns."""
+
+    child_id: str
+    owner: Ownership
+    state: ExecutionState
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    seen: OrderView | None = None  # the venue's view whose trades are being fetched
+    fetching: bool = False
+
+
+Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+
+
+class Desk:
+    """See the module. `claim_ttl` in seconds; `in_flight` orders and as many cancels may be on their way at once."""
+
+    def __init__(
+        self, adapter: VenueAdapter, writer: Writer, spawn: Spawn, in_flight: int, claim_ttl: float, poll: float
+    ) -> None:
+        self.adapter, self.health = adapter, Health(adapter.config.name)
+        self.children: dict[str, Child] = {}
+        self._writer, self._spawn = writer, spawn
+        self._ttl, self._poll = claim_ttl, poll
+        self._orders, self._cancels = asyncio.Semaphore(in_flight), asyncio.Semaphore(in_flight)
+        self._questions = asyncio.Semaphore(max(2, in_flight // 2))
+        self._reconcile = asyncio.Event()
+        self.health_changed = asyncio.Event()
+        self.tried = asyncio.Event()  # the venue's instruments were asked for, with or without success
+
+    @property
+    def settle(self) -> float:
+        """Seconds after signing until the venue can no longer accept a request."""
+        return self.adapter.config.recv_window_ms / 1000 + CLOCK_MARGIN
+
+    def apply(self, child: Child, step: Step) -> None:
+        """Take a step: remember it, queue it for the next transaction, ask for trades that are missing."""
+        if step.state is not child.state or step.reports:
+            child.state = step.state
+            self._writer.put(child.owner, child.child_id, step.state, step.reports)
+        if step.missing and not child.fetching:
+            child.fetching = True
+            self._spawn(self._fetch_trades(child))
+
+    def _observe(self, child: Child, view: OrderView, trades: tuple[VenueTrade, ...] | list[VenueTrade] = ()) -> None:
+        # A view that shows less than one seen before is an old one that was overtaken.
+        if child.seen is None or view.filled >= child.seen.filled or view.status is not VenueOrderStatus.OPEN:
+            child.seen = view
+        self.apply(child, report.observe(child.child_id, child.state, view, trades, now_us()))
+
+    def _note(
+        self, outcome: Outcome | OrderView | NotFound | Unknown | list[Any], latency_us: int | None = None
+    ) -> None:
+        before = self.health.status
+        if isinstance(outcome, Unknown):
+            failed, reason = True, f"{outcome.code}: {outcome.reason}"
+        elif isinstance(outcome, Outcome):
+            # An id that is taken is an answer, a refusal of our own says nothing about the venue.
+            failed = (outcome.kind is OutcomeKind.UNKNOWN and outcome.code != "DUPLICATE") or outcome.code == "NOT_SENT"
+            reason = f"{outcome.code}: {outcome.reason}"
+            if outcome.kind is OutcomeKind.NOT_SENT and not failed:
+                return
+        else:
+            failed, reason = False, ""
+        if failed:
+            self.health.failed(reason)
+        else:
+            self.health.answered(latency_us)
+        if self.health.status is not before:
+            self.health_changed.set()
+
+    # ---- sending
+
+    async def place(self, child: Child, order: ChildOrder, claimed: Claimed, sent: Callable[[], None]) -> None:
+        """Send a claimed child and see it through to a known outcome. `sent` is called when the venue has had its say."""
+        async with child.lock:
+            try:
+                outcome = await self._send(child, order, claimed)
+            finally:
+                sent()
+            if not child.owner.active:
+                return
+            if outcome.kind is OutcomeKind.ACCEPTED and outcome.view is not None:
+                self._observe(child, outcome.view, outcome.trades)
+            elif outcome.kind is OutcomeKind.UNKNOWN:
+                deadline = time.monotonic() + self.settle
+                step = report.unknown(child.child_id, child.state, outcome.code, outcome.reason, outcome, now_us())
+                self.apply(child, step)
+                await self._resolve(child, deadline)
+            elif child.state.phase is ExecutionPhase.CLAIMED:
+                kind = ExecutionKind.REJECTED if outcome.kind is OutcomeKind.REJECTED else ExecutionKind.NOT_SENT
+                self.apply(child, report.refused(child.child_id, child.state, kind, outcome, now_us()))
+
+    async def _send(self, child: Child, order: ChildOrder, claimed: Claimed) -> Outcome:
+        async with self._orders:
+            signed_at = (
+                self.adapter.now_ms()
+            )  # before the check: what passes it cannot be accepted later than this allows
+            if child.owner.draining:
+                return Outcome(OutcomeKind.NOT_SENT, code="DRAINING", reason="the connector is leaving")
+            if self.health.down:
+                return Outcome(OutcomeKind.NOT_SENT, code="VENUE_DOWN", reason=self.health.reason)
+            if not claimed.fresh(self._ttl):
+                return Outcome(OutcomeKind.NOT_SENT, code="CLAIM_EXPIRED", reason=f"not sent within {self._ttl} s")
+            started = time.perf_counter_ns()
+            outcome = await self.adapter.place(order, signed_at)
+            self._note(outcome, (time.perf_counter_ns() - started) // 1000)
+            return outcome
+
+    async def recover(self, child: Child) -> None:
+        """A child claimed by a process that is gone: it may have been sent, a moment ago or never."""
+        async with child.lock:
+            # By our own clock, from now: the other's may have been set differently.
+            await self._resolve(child, time.monotonic() + self._ttl + self.settle)
+
+    async def _resolve(self, child: Child, deadline: float) -> None:
+        """Ask until it is known whether the venue has the child. Before `deadline` (monotonic) an absence means nothing."""
+        wait, misses = WAIT_FIRST, 0
+        while child.owner.active and child.state.phase not in OPEN_OR_DONE:
+            found = await self._ask(child)
+            if not child.owner.active or child.state.phase in OPEN_OR_DONE:
+                return
+            if isinstance(found, OrderView):
+                self._observe(child, found)
+                return
+            if isinstance(found, NotFound):
+                misses += time.monotonic() >= deadline
+                if misses >= 2:
+                    outcome = Outcome(
+                        OutcomeKind.REJECTED, code=report.NEVER_ARRIVED, reason="the venue has no such order"
+                    )
+                    step = report.refused(child.child_id, child.state, ExecutionKind.REJECTED, outcome, now_us())
+                    self.apply(child, step)
+                    return
+                code, reason = "NOT_SETTLED", "the venue has no such order yet"
+            else:
+                misses, code, reason = 0, found.code, found.reason
+            self.apply(child, report.unknown(child.child_id, child.state, code, reason, None, now_us()))
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, WAIT_LONGEST)
+
+    async def _ask(self, child: Child) -> OrderView | NotFound | Unknown:
+        async with self._questions:
+            found = await self.adapter.query(child.state.child.symbol, child.child_id)
+        self._note(found)
+        return found
+
+    # ---- cancelling
+
+    async def cancel(self, child: Child) -> None:
+        """See a claimed cancel through: the child closes, or the venue refuses for sure."""
+        wait, absent = WAIT_FIRST, 0
+        async with child.lock:
+            while child.owner.active and not child.owner.draining and child.state.cancel_at is not None:
+                async with self._cancels:
+                    outcome = await self.adapter.cancel(child.state.child.symbol, child.child_id)
+                self._note(outcome)
+                if outcome.kind is OutcomeKind.ACCEPTED and outcome.view is not None:
+                    self._observe(child, outcome.view)
+                    return
+                found = await self._ask(child)
+                if isinstance(found, OrderView):
+                    self._observe(child, found)
+                    if found.status is not VenueOrderStatus.OPEN:
+                        return
+                absent = absent + 1 if isinstance(found, NotFound) else 0
+                refused = outcome.kind is OutcomeKind.REJECTED and outcome.http_status not in RATE_LIMITED
+                if refused and child.state.cancel_at is not None and (isinstance(found, OrderView) or absent >= 3):
+                    self.apply(child, report.cancel_refused(child.child_id, child.state, outcome, now_us()))
+                    return
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, WAIT_LONGEST)
+
+    # ---- what became of them
+
+    async def _fetch_trades(self, child: Child) -> None:
+        wait = WAIT_FIRST
+        try:
+            while child.owner.active and child.seen is not None and child.state.venue_order_id is not None:
+                if child.seen.filled <= child.state.reported:
+                    return
+                async with self._questions:
+                    found = await self.adapter.trades(child.state.child.symbol, child.state.venue_order_id)
+                self._note(found)
+                if isinstance(found, list) and child.owner.active:
+                    self._observe(child, child.seen, found)
+                    if child.seen.filled <= child.state.reported:
+                        return
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, WAIT_LONGEST)
+        finally:
+            child.fetching = False
+
+    async def run_stream(self) -> None:
+        """Take the user stream's events, for ever."""
+        async for event in self.adapter.events():
+            if isinstance(event, StreamUp):
+                self._reconcile.set()
+                continue
+            child = self.children.get(event.view.child_id)
+            if child is not None and child.owner.active:
+                self._observe(child, event.view, () if event.trade is None else (event.trade,))
+
+    def reconcile_soon(self) -> None:
+        """Compare with the venue now rather than at the next slow poll."""
+        self._reconcile.set()
+
+    async def run_polls(self) -> None:
+        """Compare what is open here with what is open there: slowly, and at once after the stream came back."""
+        while True:
+            with contextlib.suppress(TimeoutError):  # the slow poll's time has come
+                await asyncio.wait_for(self._reconcile.wait(), self._poll)
+            self._reconcile.clear()
+            ours = [c for c in self.children.values() if c.state.phase is ExecutionPhase.OPEN]
+            if not ours or self.health.down:
+                continue
+            listed = await self.adapter.open_orders()
+            self._note(listed if isinstance(listed, Unknown) else [])
+            if isinstance(listed, Unknown):
+                continue
+            theirs = {view.child_id: view for view in listed}
+            for child in ours:
+                view = theirs.get(child.child_id)
+                if view is not None:
+                    self._observe(child, view)
+                elif child.owner.active and child.state.phase is ExecutionPhase.OPEN:
+                    found = await self._ask(child)
+                    if isinstance(found, OrderView) and child.owner.active:
+                        self._observe(child, found)
+
+    async def run_probes(self, every: float = 1.0, clock_every: float = 30.0) -> None:
+        """Ask a venue that is down whether it is back; measure the clock of one that is up."""
+        measured = time.monotonic()
+        while True:
+            await asyncio.sleep(every)
+            if not self.health.down and time.monotonic() - measured < clock_every:
+                continue
+            measured = time.monotonic()
+            if await self.adapter.probe() and self.health.down:
+                self.health.answered()
+                self.health_changed.set()
+                self._reconcile.set()

@@ -1,0 +1,101 @@
+"""What the execution connector asks of a venue, whatever its protocol.
+
+Rules every adapter keeps:
+
+* it never repeats a request by itself: only the caller knows whether repeating is safe;
+* placing and cancelling always return an `Outcome`, they do not raise for what a venue or a network does;
+* what it returns is read from the venue's raw strings, exactly;
+* an order is named by its child id, our client order id at the venue.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import httpx
+
+from connectors.venues.outcomes import NotFound, OrderView, Outcome, StreamUp, Unknown, VenueEvent, VenueTrade
+from schemas.records import ChildOrder, Instrument
+
+
+@dataclass(frozen=True, slots=True)
+class VenueConfig:
+    """A venue to trade on.
+
+    `name` is ours (two names may share an exchange); `exchange` the adapter's id in `registry`. `rest_url` and `ws_url` (scheme and
+    host) replace the exchange's own addresses. `timeout` in seconds; `recv_window_ms` bounds how late after its signing time the venue
+    may still accept a request. Fees are rates in 1e-8; None takes the exchange's published default.
+    """
+
+    name: str
+    exchange: str = "binance"
+    rest_url: str | None = None
+    ws_url: str | None = None
+    api_key: str = field(default="", repr=False)
+    secret: str = field(default="", repr=False)
+    timeout: float = 3.0
+    recv_window_ms: int = 3_000
+    maker_fee: int | None = None
+    taker_fee: int | None = None
+    symbols: tuple[str, ...] | None = None
+    stream_silence: float = 15.0
+
+
+class VenueAdapter(ABC):
+    """One account at one venue."""
+
+    def __init__(self, config: VenueConfig, http: httpx.AsyncClient) -> None:
+        self.config, self.http = config, http
+        self.instruments: Mapping[str, Instrument] = {}
+
+    @abstractmethod
+    async def load(self) -> list[Instrument]:
+        """Measure the venue's clock and read its instruments. Raises what the protocol raises."""
+
+    @abstractmethod
+    async def probe(self) -> bool:
+        """Whether the venue answers; measures its clock again."""
+
+    @abstractmethod
+    def now_ms(self) -> int:
+        """The time to sign a request with, milliseconds of the venue's clock."""
+
+    @abstractmethod
+    async def place(self, child: ChildOrder, signed_at: int | None = None) -> Outcome:
+        """Send an order once. `signed_at`: see `now_ms`; the venue refuses it `recv_window_ms` later."""
+
+    @abstractmethod
+    async def cancel(self, symbol: str, child_id: str) -> Outcome:
+        """Ask to cancel. Safe to repeat."""
+
+    @abstractmethod
+    async def query(self, symbol: str, child_id: str) -> OrderView | NotFound | Unknown:
+        """Ask what became of an order."""
+
+    @abstractmethod
+    async def trades(self, symbol: str, venue_order_id: str) -> list[VenueTrade] | Unknown:
+        """All executions of an order, oldest first."""
+
+    @abstractmethod
+    async def open_orders(self, symbol: str | None = None) -> Sequence[OrderView] | Unknown:
+        """What rests at the venue."""
+
+    @abstractmethod
+    async def balances(self) -> Mapping[str, tuple[int, int]]:
+        """Asset -> (free, locked) in 1e-8. Raises what the protocol raises."""
+
+    @abstractmethod
+    def events(self) -> AsyncIterator[StreamUp | VenueEvent]:
+        """The user stream, for ever; reconnects by itself and says so with `StreamUp`."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Leave. The HTTP client is its owner's to close."""
+
+
+def wall_ms() -> int:
+    """Milliseconds since the epoch by this machine."""
+    return time.time_ns() // 1_000_000

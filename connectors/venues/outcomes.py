@@ -1,0 +1,171 @@
+"""What a venue's answer to a request means, and the plain values an adapter speaks in.
+
+Rules:
+
+* NOT_SENT: the request never left. The order may go elsewhere.
+* REJECTED: the venue refused, for sure. Only a well-formed 4xx answer says so.
+* ACCEPTED: a well-formed answer that names our order.
+* UNKNOWN: everything else. The order may or may not exist; only the venue can tell, later.
+
+Exception classes alone do not tell: ccxt turns a truncated body into the same class as a refusal. So the transport pins the
+answer it saw (`Answer`) onto whatever is raised, and `classify` decides by the answer first.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ccxt.base import errors  # type: ignore[import-untyped, unused-ignore]  # upstream ships no types
+
+from schemas.records import Liquidity
+
+
+class OutcomeKind(StrEnum):
+    """What is known after a request."""
+
+    NOT_SENT = "NOT_SENT"
+    REJECTED = "REJECTED"
+    ACCEPTED = "ACCEPTED"
+    UNKNOWN = "UNKNOWN"
+
+
+class VenueOrderStatus(StrEnum):
+    """Where the venue says an order is."""
+
+    OPEN = "OPEN"
+    FILLED = "FILLED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """An order as the venue shows it. Quantities in 1e-8, `at` in microseconds of the venue's clock."""
+
+    child_id: str
+    venue_order_id: str
+    status: VenueOrderStatus
+    filled: int
+    at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class VenueTrade:
+    """One execution. Money in 1e-8; `trade_id` is unique per venue and symbol; `at` in microseconds of the venue's clock."""
+
+    trade_id: str
+    venue_order_id: str
+    price: int
+    quantity: int
+    fee: int | None
+    fee_asset: str | None
+    liquidity: Liquidity
+    at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The outcome of placing or cancelling. `view` is set when ACCEPTED; `code` is stable, `reason` for people."""
+
+    kind: OutcomeKind
+    view: OrderView | None = None
+    trades: tuple[VenueTrade, ...] = ()
+    code: str = ""
+    reason: str = ""
+    http_status: int | None = None
+    venue_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """The venue says, in a well-formed answer, that it has no such order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The venue did not say."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamUp:
+    """The user stream is subscribed (again): what happened before is not replayed, so reconcile by asking."""
+
+
+@dataclass(frozen=True, slots=True)
+class VenueEvent:
+    """An order changed. `trade` is set when a trade changed it."""
+
+    view: OrderView
+    trade: VenueTrade | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back over HTTP. `body` is the parsed JSON, None when it is not JSON."""
+
+    status: int
+    body: object
+
+
+class NotSent(errors.NetworkError):  # type: ignore[misc, unused-ignore]  # the base is untyped upstream
+    """The request never left this process."""
+
+
+class Refused(NotSent):
+    """We refused to send; the first argument is a stable code."""
+
+
+# They are answers of the venue although ccxt files them under NetworkError.
+_SURE_NETWORK = (errors.DDoSProtection, errors.RateLimitExceeded, errors.InvalidNonce)
+_UNSURE = (
+    errors.NetworkError,
+    errors.OperationFailed,
+    errors.BadResponse,
+    errors.NullResponse,
+    errors.CancelPending,
+)
+
+
+def code_of(error: BaseException) -> str:
+    """`InsufficientFunds` -> `INSUFFICIENT_FUNDS`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(error).__name__).upper()
+
+
+def venue_code_of(answer: Answer | None) -> tuple[str | None, str]:
+    """The venue's own code and words, where its answer has them under the common names."""
+    if answer is None or not isinstance(answer.body, dict):
+        return None, ""
+    code = answer.body.get("code")
+    return (None if code is None else str(code)), str(answer.body.get("msg", ""))
+
+
+def classify(error: BaseException, unsure_codes: frozenset[str] = frozenset()) -> Outcome:
+    """The outcome of a request that raised. `unsure_codes`: the venue's codes that do not say whether it acted."""
+    if isinstance(error, NotSent):
+        code = str(error.args[0]) if isinstance(error, Refused) else "NOT_SENT"
+        return Outcome(OutcomeKind.NOT_SENT, code=code, reason=str(error.args[-1]))
+    answer: Answer | None = getattr(error, "answer", None)
+    reason = str(error)[:500]
+    if answer is None:
+        if isinstance(error, errors.ArgumentsRequired | errors.NotSupported | errors.BadSymbol):
+            return Outcome(OutcomeKind.NOT_SENT, code=code_of(error), reason=reason)
+        return Outcome(OutcomeKind.UNKNOWN, code=code_of(error), reason=reason)
+    venue_code, words = venue_code_of(answer)
+    refused = 400 <= answer.status < 500 and venue_code is not None and venue_code not in unsure_codes
+    sure = isinstance(error, errors.BaseError) and (
+        answer.status in (418, 429)
+        or (refused and (isinstance(error, _SURE_NETWORK) or not isinstance(error, _UNSURE)))
+    )
+    return Outcome(
+        OutcomeKind.REJECTED if sure else OutcomeKind.UNKNOWN,
+        code=code_of(error),
+        reason=words or reason,
+        http_status=answer.status,
+        venue_code=venue_code,
+    )

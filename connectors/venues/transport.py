@@ -1,0 +1,100 @@
+"""The one HTTP path to the venues: ccxt signs and reads, httpx carries.
+
+ccxt's own `fetch` loses what matters most, whether the request may have reached the venue. This one keeps it:
+
+* what fails before the request leaves raises `NotSent`;
+* what fails after raises `OutcomeUnknown`;
+* whatever ccxt raises on reading an answer carries that answer (`error.answer`), for `outcomes.classify`;
+* an answer that is not a JSON object or list is never passed on as data.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from ccxt.base import errors  # type: ignore[import-untyped, unused-ignore]  # upstream ships no types
+
+from connectors.venues.outcomes import Answer, NotSent
+
+BEFORE_SENDING = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+    httpx.InvalidURL,
+)
+
+
+class OutcomeUnknown(errors.RequestTimeout):  # type: ignore[misc, unused-ignore]  # the base is untyped upstream
+    """The request may have reached the venue; nothing that can be trusted came back."""
+
+
+class Headers(dict[str, str]):
+    """ccxt looks headers up by exact case, httpx gives them in lower case."""
+
+    def __getitem__(self, key: str) -> str:
+        return super().__getitem__(key.lower())
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and super().__contains__(key.lower())
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return super().get(key.lower(), default)
+
+
+def http_client(timeout: float) -> httpx.AsyncClient:
+    """The client that all adapters of a process share. `timeout` in seconds, of each phase; connecting gets at most one."""
+    return httpx.AsyncClient(
+        timeout=httpx.Timeout(timeout, connect=min(1.0, timeout)),
+        limits=httpx.Limits(max_connections=256, max_keepalive_connections=64, keepalive_expiry=30.0),
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+class HttpxTransport:
+    """Mixed in before a ccxt class. `http` and `http_timeout` (seconds) are set by the adapter."""
+
+    http: httpx.AsyncClient
+    http_timeout: float
+
+    async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        """Send one request; what the venue answered, parsed. Raises ccxt's errors, `NotSent`, `OutcomeUnknown`."""
+        ex: Any = self
+        sent = ex.prepare_request_headers(headers)
+        try:
+            response = await self.http.request(
+                method,
+                url,
+                headers=sent,
+                content=body.encode() if isinstance(body, str) else body,
+                timeout=httpx.Timeout(self.http_timeout, connect=min(1.0, self.http_timeout)),
+            )
+            text = response.text
+        except BEFORE_SENDING as error:
+            raise NotSent(f"{ex.id} {method} {_path(url)}: {error!r}") from error
+        except httpx.HTTPError as error:
+            raise OutcomeUnknown(f"{ex.id} {method} {_path(url)}: {error!r}") from error
+        parsed = ex.parse_json(text)
+        answer = Answer(response.status_code, parsed)
+        received = Headers(response.headers)
+        where = (response.status_code, response.reason_phrase, url, method)
+        try:
+            ex.handle_errors(*where, received, text, parsed, sent, body)
+            ex.handle_http_status_code(*where, text)
+            if not isinstance(parsed, dict | list):
+                raise errors.BadResponse(
+                    f"{ex.id} {method} {_path(url)}: {response.status_code}, not JSON: {text[:200]!r}"
+                )
+        except errors.BaseError as error:
+            error.answer = answer
+            raise
+        return parsed
+
+
+def _path(url: str) -> str:
+    """The address without its query: that holds the signature."""
+    return url.partition("?")[0]

@@ -1,0 +1,176 @@
+"""Registry-framed Avro: bytes to typed records and back.
+
+A message is a zero byte, the schema id (four bytes, big-endian) and the Avro body, as Confluent's serializers write it, so that any
+Kafka client with a registry reads what we write and the other way round. Records written with another version of a schema are
+resolved to ours. What cannot be read raises `DecodeError` with a stable code; a registry that does not answer raises
+`RegistryUnavailable`, which says nothing about the message and must be retried, never dead-lettered.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import fastavro
+
+from schemas import records
+from schemas.records import Record
+
+AVRO_DIR = Path(__file__).parent / "avro"
+BY_NAME: Mapping[str, type[Record]] = {cls.AVRO: cls for cls in records.RECORDS}
+MAX_MONEY = 10**20  # decimal(20,8) holds less than this, in units of 1e-8
+
+R = TypeVar("R", bound=Record)
+
+
+class DecodeError(Exception):
+    """A message that is not one of our records. `code` is stable, `detail` is for people."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code, self.detail = code, detail
+
+
+class RegistryUnavailable(Exception):
+    """The schema registry did not answer: try again later."""
+
+
+class Registry(Protocol):
+    """Where schema ids come from."""
+
+    def register(self, name: str, schema: str) -> int:
+        """The id of `schema` under the subject `name`; raises if it breaks compatibility."""
+
+    def fetch(self, schema_id: int) -> str | None:
+        """The schema text of an id, `None` when the registry says that there is none."""
+
+
+class LocalRegistry:
+    """Ids without a server, for tests in memory: 1, 2, 3 … in the order of registration."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def register(self, name: str, schema: str) -> int:
+        if schema not in self.texts:
+            self.texts.append(schema)
+        return self.texts.index(schema) + 1
+
+    def fetch(self, schema_id: int) -> str | None:
+        return self.texts[schema_id - 1] if 0 < schema_id <= len(self.texts) else None
+
+
+def schema_text(record: type[Record]) -> str:
+    """The Avro definition of a record, as it is registered."""
+    return json.dumps(json.loads((AVRO_DIR / f"{record.__name__}.avsc").read_text()))
+
+
+def without_logical_types(schema: Any) -> Any:
+    """The schema whose decimals are bytes and whose timestamps are longs: converting them is the records' work."""
+    if isinstance(schema, dict):
+        return {
+            k: without_logical_types(v) for k, v in schema.items() if k not in ("logicalType", "precision", "scale")
+        }
+    if isinstance(schema, list):
+        return [without_logical_types(s) for s in schema]
+    return schema
+
+
+def _units(schema: Any, at: str = "") -> dict[str, tuple[str, int]]:
+    """Field path -> (logical type, scale) of every field that has one."""
+    found: dict[str, tuple[str, int]] = {}
+    if isinstance(schema, dict):
+        if "logicalType" in schema:
+            found[at] = (schema["logicalType"], schema.get("scale", 0))
+        for f in schema.get("fields", ()):
+            found |= _units(f["type"], f"{at}.{f['name']}")
+        for key in ("items", "type"):
+            if isinstance(schema.get(key), dict | list):
+                found |= _units(schema[key], at)
+    elif isinstance(schema, list):
+        for s in schema:
+            found |= _units(s, at)
+    return found
+
+
+class _Reader:
+    """How to read the messages of one schema id."""
+
+    __slots__ = ("cls", "reader", "writer")
+
+    def __init__(self, cls: type[Record], writer: Any, reader: Any | None) -> None:
+        self.cls, self.writer, self.reader = cls, writer, reader
+
+
+class Codec:
+    """Encodes and decodes; one a process. Registers every record of the flow when it is made."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._writers: dict[type[Record], tuple[bytes, Any]] = {}
+        self._readers: dict[int, _Reader] = {}
+        self._parsed: dict[str, Any] = {}
+        self.ids: dict[str, int] = {}
+        for name, cls in BY_NAME.items():
+            text = schema_text(cls)
+            schema_id = registry.register(name, text)
+            parsed = fastavro.parse_schema(without_logical_types(json.loads(text)))
+            self.ids[name] = schema_id
+            self._parsed[name] = parsed
+            self._writers[cls] = (b"\0" + schema_id.to_bytes(4, "big"), parsed)
+            self._readers[schema_id] = _Reader(cls, parsed, None)
+
+    def encode(self, record: Record) -> bytes:
+        """The message of a record. Raises `ValueError` for a value that its schema cannot hold."""
+        head, parsed = self._writers[type(record)]
+        out = io.BytesIO()
+        out.write(head)
+        fastavro.schemaless_writer(out, parsed, record.to_wire())
+        return out.getvalue()
+
+    def decode(self, data: bytes | None, *expected: type[R]) -> R:
+        """The record in a message, which must be one of `expected`. Raises `DecodeError`, `RegistryUnavailable`."""
+        if data is None:
+            raise DecodeError("EMPTY_VALUE", "the message has no value")
+        if len(data) < 5 or data[0] != 0:
+            raise DecodeError("NOT_AVRO_FRAMED", "the message does not start with a zero byte and a schema id")
+        schema_id = int.from_bytes(data[1:5], "big")
+        how = self._readers.get(schema_id) or self._learn(schema_id)
+        if not issubclass(how.cls, expected):
+            names = ", ".join(cls.AVRO for cls in expected)
+            raise DecodeError("WRONG_RECORD", f"{how.cls.AVRO} is not one of: {names}")
+        body = io.BytesIO(data)
+        body.seek(5)
+        try:
+            record = how.cls.from_wire(fastavro.schemaless_reader(body, how.writer, how.reader))  # type: ignore[arg-type]
+        except Exception as error:  # fastavro raises whatever its C code meets: IndexError, EOFError, MemoryError …
+            raise DecodeError("MALFORMED_AVRO", f"{type(error).__name__}: {error}") from error
+        if body.tell() != len(data):
+            raise DecodeError("MALFORMED_AVRO", f"{len(data) - body.tell()} bytes are left over")
+        return record  # type: ignore[return-value]  # issubclass was checked above
+
+    def _learn(self, schema_id: int) -> _Reader:
+        text = self._registry.fetch(schema_id)
+        if text is None:
+            # Not remembered: a producer may register the schema a moment later.
+            raise DecodeError("UNKNOWN_SCHEMA", f"the registry knows no schema with id {schema_id}")
+        try:
+            schema = json.loads(text)
+            name = f"{schema['namespace']}.{schema['name']}" if "namespace" in schema else str(schema["name"])
+            cls = BY_NAME[name]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DecodeError("UNKNOWN_RECORD", f"schema {schema_id} is not a record of the flow") from error
+        ours = _units(json.loads(schema_text(cls)))
+        theirs = _units(schema)
+        wrong = [path for path, unit in ours.items() if path in theirs and theirs[path] != unit]
+        if wrong:
+            raise DecodeError("INCOMPATIBLE_SCHEMA", f"other units in {', '.join(wrong)}")
+        try:
+            writer = fastavro.parse_schema(without_logical_types(schema))
+        except Exception as error:
+            raise DecodeError("INCOMPATIBLE_SCHEMA", f"schema {schema_id}: {error}") from error
+        how = self._readers[schema_id] = _Reader(cls, writer, self._parsed[name])
+        return how

@@ -1,0 +1,363 @@
+"""The execution connector as a process of its own, on a real Kafka, against a venue under the test's command."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from venue_peer import KEY, SCALE, SECRET, Peer
+
+from schemas.codec import Codec
+from schemas.records import (
+    ChildCancel,
+    ChildOrder,
+    DeadLetter,
+    ExecutionKind,
+    ExecutionReport,
+    ExecutionState,
+    Instrument,
+    OrderType,
+    Record,
+    Side,
+    TimeInForce,
+    VenueHealth,
+    VenueStatus,
+)
+from schemas.registry import ConfluentRegistry
+
+READ = ["exchange.acks", "venue.orders.dlq", "venue.health", "instruments"]
+TERMINAL = {
+    ExecutionKind.REJECTED,
+    ExecutionKind.NOT_SENT,
+    ExecutionKind.CANCELLED,
+    ExecutionKind.EXPIRED,
+}
+K = ExecutionKind
+
+
+class Bench:
+    """Sends orders, runs connector processes, collects what comes back."""
+
+    def __init__(self, stack: Any, peer: Peer, folder: Path) -> None:
+        self.kafka = {"bootstrap.servers": stack.kafka}
+        self.registry, self.peer, self.folder = stack.registry, peer, folder
+        self.venue = f"peer-{uuid.uuid4().hex[:8]}"
+        self.codec = Codec(ConfluentRegistry(stack.registry))
+        self.reports: dict[str, list[ExecutionReport]] = defaultdict(list)
+        self.others: list[Record] = []
+        self.quantities: dict[str, int] = {}
+        self._producer = Producer({**self.kafka, "partitioner": "murmur2_random"})
+        self._consumer = Consumer(
+            {**self.kafka, "group.id": self.venue, "auto.offset.reset": "earliest", "isolation.level": "read_committed"}
+        )
+        admin = AdminClient(self.kafka)
+        topics = {"venue.orders": 2, "execution.journal": 2, "exchange.acks": 2, "venue.orders.dlq": 1}
+        topics |= {"venue.health": 1, "instruments": 1}
+        for future in admin.create_topics([NewTopic(name, n, 1) for name, n in topics.items()]).values():
+            try:
+                future.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+        self._consumer.subscribe(READ)
+
+    def order(self, child_id: str, quantity: int = SCALE, price: int = 100 * SCALE, **fields: Any) -> None:
+        values: dict[str, Any] = {
+            "venue": self.venue,
+            "symbol": "BTC/USDT",
+            "side": Side.BUY,
+            "order_type": OrderType.LIMIT,
+            "time_in_force": TimeInForce.IOC,
+        }
+        self.quantities[child_id] = quantity
+        sent = ChildOrder(
+            child_id=child_id,
+            order_id=f"o-{child_id}",
+            account_id="a-1",
+            quantity=quantity,
+            price=price,
+            created_at=0,
+            **{**values, **fields},
+        )
+        self.send(self.codec.encode(sent))
+
+    def cancel(self, child_id: str) -> None:
+        cancel = ChildCancel(
+            child_id=child_id,
+            order_id=f"o-{child_id}",
+            account_id="a-1",
+            venue=self.venue,
+            symbol="BTC/USDT",
+            created_at=0,
+        )
+        self.send(self.codec.encode(cancel))
+
+    def send(self, value: bytes) -> None:
+        self._producer.produce("venue.orders", value, key=self.venue.encode())
+        self._producer.flush(10)
+
+    @asynccontextmanager
+    async def connector(
+        self, instance: str | None = "one", **settings: Any
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
+        """One process; ended by force at the end if it still runs."""
+        venue = {
+            "name": self.venue,
+            "rest_url": self.peer.rest_url,
+            "ws_url": self.peer.ws_url,
+            "api_key": KEY,
+            "secret_file": "secret",
+            "timeout": 0.7,
+            "recv_window_ms": 1000,
+        }
+        (self.folder / "secret").write_text(SECRET + "\n")
+        chosen = {
+            "group": f"g-{self.venue}",
+            "instance": instance,
+            "claim_ttl": 1.0,
+            "poll": 1.0,
+            "session_timeout_ms": 6000,
+            **settings,
+        }
+        config = {"kafka": self.kafka, "registry": self.registry, "venues": [venue], "settings": chosen}
+        path = self.folder / f"{uuid.uuid4().hex}.json"
+        path.write_text(json.dumps(config))
+        with (self.folder / "connector.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "connectors.execution", "--config", str(path), stderr=log
+            )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    async def until(self, done: Callable[[], bool], seconds: float = 40) -> None:
+        """Collect until `done`; fails with the connector's log otherwise."""
+        deadline = time.monotonic() + seconds
+        while not done():
+            if time.monotonic() > deadline:
+                log = (self.folder / "connector.log").read_text()[-4000:]
+                pytest.fail(f"not done: {dict(self.reports)}\n{log}")
+            for message in await asyncio.to_thread(self._consumer.consume, 100, 0.1):
+                if message.error() is None:
+                    self._collect(message.value())
+
+    def _collect(self, value: bytes | None) -> None:
+        record: Any = self.codec.decode(value, ExecutionReport, DeadLetter, VenueHealth, Instrument)
+        if not isinstance(record, ExecutionReport):
+            self.others.append(record)
+        elif record.child_id in self.quantities or record.venue == self.venue:
+            self.reports[record.child_id].append(record)
+
+    def health(self) -> list[VenueHealth]:
+        return [r for r in self.others if isinstance(r, VenueHealth) and r.venue == self.venue]
+
+    def kinds(self, child_id: str) -> list[ExecutionKind]:
+        return [r.kind for r in self.reports[child_id]]
+
+    def filled(self, child_id: str) -> int:
+        fills = [r for r in self.reports[child_id] if r.kind is K.FILL]
+        assert len({r.trade_id for r in fills}) == len(fills), "a fill was reported twice"
+        return sum(r.quantity or 0 for r in fills)
+
+    def closed(self, child_id: str) -> bool:
+        return bool(TERMINAL & set(self.kinds(child_id))) or self.filled(child_id) == self.quantities[child_id]
+
+    def check(self) -> None:
+        """What must hold whatever happened."""
+        for child_id in self.quantities:
+            kinds = self.kinds(child_id)
+            assert self.peer.accepted[child_id] <= 1, f"{child_id} was accepted twice"
+            assert kinds.count(K.ACCEPTED) == self.peer.accepted[child_id], (child_id, kinds)
+            assert sum(kind in TERMINAL for kind in kinds) <= 1, (child_id, kinds)
+            at_venue = self.peer.orders.get(child_id)
+            told = [r for r in self.reports[child_id] if r.kind in TERMINAL]
+            if at_venue is not None:
+                assert f"{self.filled(child_id) / SCALE:.8f}" == at_venue["executedQty"]
+                assert all(r.cumulative_quantity == self.filled(child_id) for r in told)
+
+
+@pytest.fixture
+async def bench(stack: Any, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with Peer() as peer:
+        it = Bench(stack, peer, tmp_path)
+        yield it
+        it._consumer.close()
+
+
+async def test_children_end_as_the_venue_says(bench: Bench) -> None:
+    v, peer = bench.venue, bench.peer
+    bench.order(f"{v}-full", 5 * SCALE)
+    bench.order(f"{v}-rich", 6000 * SCALE)
+    bench.order(f"{v}-fine", SCALE + 1)
+    bench.order(f"{v}-away", venue=f"{v}-elsewhere")
+    bench.order(f"{v}-rest", 3 * SCALE, 50 * SCALE, time_in_force=TimeInForce.GTC)
+    bench.order(f"{v}-part", 3 * SCALE, 50 * SCALE, time_in_force=TimeInForce.GTC)
+    bench.cancel(f"{v}-part")
+    bench.cancel(f"{v}-none")
+    bench.send(b"poison")
+    async with bench.connector() as process:
+        await bench.until(lambda: f"{v}-rest" in bench.reports and f"{v}-none" in bench.reports)
+        await bench.until(lambda: bench.closed(f"{v}-full") and bench.closed(f"{v}-part"))
+        peer.available = SCALE
+        bench.order(f"{v}-some", 4 * SCALE)
+        bench.cancel(f"{v}-full")
+        await bench.until(lambda: bench.closed(f"{v}-some") and K.CANCEL_REJECTED in bench.kinds(f"{v}-full"))
+        await peer.fill(f"{v}-rest", SCALE)  # told by the stream
+        await bench.until(lambda: bench.filled(f"{v}-rest") == SCALE)
+        await peer.cut_streams()
+        await peer.fill(f"{v}-rest", 9 * SCALE)  # told by nobody: found on reconciling
+        await bench.until(lambda: bench.closed(f"{v}-rest"))
+        await bench.until(lambda: any(r.latency_us > 0 and r.status is VenueStatus.ACTIVE for r in bench.health()))
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+    assert bench.kinds(f"{v}-full") == [K.ACCEPTED, K.FILL, K.FILL, K.FILL, K.CANCEL_REJECTED]
+    assert bench.reports[f"{v}-full"][-1].reason_code == "TOO_LATE"
+    assert bench.kinds(f"{v}-some") == [K.ACCEPTED, K.FILL, K.EXPIRED]
+    assert bench.kinds(f"{v}-part") == [K.ACCEPTED, K.CANCELLED]
+    assert [(r.kind, r.reason_code) for r in bench.reports[f"{v}-none"]] == [(K.CANCEL_REJECTED, "UNKNOWN_CHILD")]
+    assert [(r.kind, r.reason_code) for r in bench.reports[f"{v}-fine"]] == [(K.NOT_SENT, "INVALID_QUANTITY")]
+    assert [(r.kind, r.reason_code) for r in bench.reports[f"{v}-away"]] == [(K.NOT_SENT, "UNKNOWN_VENUE")]
+    refused = bench.reports[f"{v}-rich"]
+    assert [(r.kind, r.venue_code, r.http_status) for r in refused] == [(K.REJECTED, "-2010", 400)]
+    assert any(
+        isinstance(r, DeadLetter) and r.value == b"poison" and r.cause == "NOT_AVRO_FRAMED" for r in bench.others
+    )
+    assert any(isinstance(r, Instrument) and (r.venue, r.symbol) == (v, "BTC/USDT") for r in bench.others)
+    bench.check()
+
+
+async def test_unknown_outcomes_are_asked_about_and_never_sent_again(bench: Bench) -> None:
+    v, peer = bench.venue, bench.peer
+    peer.faults += ["drop", "lose", "late"]
+    for name in ("drop", "lose", "late"):
+        bench.order(f"{v}-{name}", 3 * SCALE)
+    async with bench.connector(in_flight=1):  # one at a time, so that the faults meet the orders in order
+        await bench.until(lambda: all(bench.closed(f"{v}-{name}") for name in ("drop", "lose", "late")))
+        peer.release.set()
+    for name in ("drop", "late"):  # the stream may tell before the broken answer does: then it was never unknown
+        assert [kind for kind in bench.kinds(f"{v}-{name}") if kind is not K.UNKNOWN] == [K.ACCEPTED, K.FILL, K.FILL]
+    assert bench.kinds(f"{v}-lose") == [K.UNKNOWN, K.REJECTED]
+    lost = bench.reports[f"{v}-lose"]
+    assert [(r.kind, r.reason_code) for r in lost][-1] == (K.REJECTED, "NEVER_ARRIVED")
+    assert peer.asked["POST order"] == 3
+    bench.check()
+
+
+async def test_killed_between_claim_and_result(bench: Bench) -> None:
+    v, peer = bench.venue, bench.peer
+    names = [f"{v}-{i}" for i in range(12)]
+    # Four on their way when the process dies: one is accepted before, three after. The rest is claimed and was never sent.
+    peer.faults += ["late", "hold", "hold", "hold"]
+    for name in names:
+        bench.order(name, 3 * SCALE)
+    async with bench.connector(in_flight=4, claim_ttl=3.0) as process:
+        await asyncio.wait_for(peer.posted.wait(), 40)
+        await bench.until(lambda: peer.asked["POST order"] == 4)
+        process.kill()
+        await process.wait()
+    peer.release.set()
+    async with bench.connector(in_flight=4, claim_ttl=3.0):
+        await bench.until(lambda: all(bench.closed(name) for name in names), 60)
+        bench.order(f"{v}-after")
+        await bench.until(lambda: bench.closed(f"{v}-after"))
+    assert peer.asked["POST order"] == 5, "a claimed child was sent again"
+    ends = [bench.reports[name][-1].reason_code for name in names]
+    assert ends.count("NEVER_ARRIVED") == 8 and sum(peer.accepted[name] for name in names) == 4
+    bench.check()
+
+
+async def test_killed_again_and_again(bench: Bench) -> None:
+    v, names = bench.venue, []
+    for run in range(3):
+        async with bench.connector() as process:
+            before = len(bench.reports)
+            for i in range(40):
+                names.append(f"{v}-{run}-{i}")
+                resting = {"price": 50 * SCALE, "time_in_force": TimeInForce.GTC} if i % 4 == 3 else {}
+                bench.order(names[-1], 3 * SCALE, **resting)
+                if resting:
+                    bench.cancel(names[-1])
+            await bench.until(lambda before=before: len(bench.reports) > before + 5)  # type: ignore[misc]
+            process.kill()
+            await process.wait()
+    async with bench.connector():
+        await bench.until(lambda: all(bench.closed(name) for name in names), 60)
+    bench.check()
+
+
+async def test_frozen_process_does_not_trade_for_its_successor(bench: Bench) -> None:
+    v, peer = bench.venue, bench.peer
+    names = [f"{v}-{i}" for i in range(6)]
+    peer.faults += ["hold"]
+    async with bench.connector("one", in_flight=1) as first:
+        for name in names:
+            bench.order(name, SCALE)
+        await asyncio.wait_for(peer.posted.wait(), 40)
+        first.send_signal(signal.SIGSTOP)
+        async with bench.connector("two", in_flight=1):
+            await bench.until(lambda: all(bench.closed(name) for name in names), 60)
+            first.send_signal(signal.SIGCONT)
+            peer.release.set()  # the request that was on its way is by now later than the venue takes
+            bench.order(f"{v}-after")
+            await bench.until(lambda: bench.closed(f"{v}-after"))
+    assert all(bench.reports[name][-1].reason_code == "NEVER_ARRIVED" for name in names)
+    assert not any(peer.accepted[name] for name in names)
+    bench.check()
+
+
+async def test_venue_that_goes_away_and_comes_back(bench: Bench) -> None:
+    v, peer = bench.venue, bench.peer
+
+    def status() -> VenueStatus | None:
+        return bench.health()[-1].status if bench.health() else None
+
+    async with bench.connector():
+        bench.order(f"{v}-first")
+        await bench.until(lambda: bench.closed(f"{v}-first") and status() is VenueStatus.ACTIVE)
+        peer.down = True
+        bench.order(f"{v}-lost")
+        await bench.until(lambda: status() is VenueStatus.DOWN)
+        bench.order(f"{v}-turned")
+        await bench.until(lambda: bench.closed(f"{v}-turned"))
+        peer.down = False
+        await bench.until(lambda: status() in (VenueStatus.ACTIVE, VenueStatus.DEGRADED))
+        bench.order(f"{v}-again")
+        await bench.until(lambda: bench.closed(f"{v}-again") and bench.closed(f"{v}-lost"))
+    assert [(r.kind, r.reason_code) for r in bench.reports[f"{v}-turned"]] == [(K.NOT_SENT, "VENUE_DOWN")]
+    assert bench.reports[f"{v}-lost"][-1].reason_code == "NEVER_ARRIVED"
+    bench.check()
+
+
+async def test_journal_forgets_closed_children_in_time(bench: Bench) -> None:
+    v = bench.venue
+    async with bench.connector(retention=1.0):
+        bench.order(f"{v}-c")
+        await bench.until(lambda: bench.closed(f"{v}-c"))
+        found: list[ExecutionState | None] = []
+        consumer = Consumer(
+            {**bench.kafka, "group.id": f"{v}-j", "auto.offset.reset": "earliest", "isolation.level": "read_committed"}
+        )
+        consumer.subscribe(["execution.journal"])
+        deadline = time.monotonic() + 20
+        while (not found or found[-1] is not None) and time.monotonic() < deadline:
+            for m in await asyncio.to_thread(consumer.consume, 100, 0.1):
+                if m.error() is None and m.key() == f"{v}-c".encode():
+                    value = m.value()
+                    found.append(None if value is None else bench.codec.decode(value, ExecutionState))
+        consumer.close()
+    assert [None if s is None else s.phase.value for s in found] == ["CLAIMED", "DONE", None]
