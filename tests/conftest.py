@@ -1,0 +1,34 @@
+"""What every test may ask for: the real servers, wherever they run.
+
+`stack` gives the addresses of Kafka, the registry, Valkey and ClickHouse. They are, in this order, those of the file that
+`BESTEX_TEST_STACK` names (a JSON object as `python -m infra.stack up` prints it), containers where `BESTEX_TEST_DOCKER=1`, or a
+local stack in a temporary home that ends with the test run. A test that needs no server does not ask and starts none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.settings import Addresses, Settings
+from infra.stack import Stack
+from infra.stack.docker import docker_stack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+    """The four addresses, for the whole test run: use names of your own, for others are at work there too."""
+    if running := os.environ.get("BESTEX_TEST_STACK"):
+        yield Addresses(**json.loads(Path(running).read_text()))
+    elif os.environ.get("BESTEX_TEST_DOCKER") == "1":
+        with docker_stack() as addresses:
+            yield addresses
+    else:
+        home = tmp_path_factory.mktemp("stack")
+        with Stack(home, Settings(home=home), lambda part, text: print(f"{part}: {text}", file=sys.stderr)) as local:
+            yield local.addresses
