@@ -20,7 +20,8 @@ from typing import Any
 
 import uvloop
 
-from connectors.execution.connector import ExecutionSettings, run_execution
+from connectors.execution.connector import run_execution
+from connectors.execution.settings import ExecutionSettings
 from connectors.venues.adapter import VenueConfig
 
 

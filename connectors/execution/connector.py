@@ -17,14 +17,15 @@ import logging
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ccxt.base import errors  # type: ignore[import-untyped, unused-ignore]  # upstream ships no types
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from connectors.execution import journal, report
+from connectors.execution import journal, report, source
 from connectors.execution.desk import Child, Claimed, Desk, now_us
+from connectors.execution.settings import ExecutionSettings
 from connectors.execution.writer import ORDERS, Ownership, Writer
 from connectors.venues.adapter import VenueConfig
 from connectors.venues.outcomes import Outcome, OutcomeKind
@@ -34,7 +35,6 @@ from schemas.codec import Codec, DecodeError, RegistryUnavailable
 from schemas.records import (
     ChildCancel,
     ChildOrder,
-    DeadLetter,
     ExecutionKind,
     ExecutionPhase,
     ExecutionState,
@@ -42,24 +42,6 @@ from schemas.records import (
 from schemas.registry import ConfluentRegistry
 
 log = logging.getLogger(__name__)
-APP = "execution"
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionSettings:
-    """`instance`: stable name of this process, which lets a restart take over at once; seconds unless named otherwise."""
-
-    group: str = "bestex-execution"
-    instance: str | None = None
-    claim_ttl: float = 4.0
-    in_flight: int = 16
-    claim_limit: int = 256
-    linger: float = 0.004
-    poll: float = 5.0
-    retention: float = 600.0
-    drain: float = 10.0
-    session_timeout_ms: int = 10_000
-    journal_timeout: float = 60.0
 
 
 class Connector:
@@ -70,7 +52,8 @@ class Connector:
     ) -> None:
         self._kafka, self._codec, self._settings = dict(kafka), codec, settings
         name = settings.instance or f"{os.getpid()}-{os.urandom(4).hex()}"
-        self._writer = Writer(kafka, f"{settings.group}-{name}", codec, settings.linger)
+        self._orders = settings.prefix + ORDERS
+        self._writer = Writer(kafka, f"{settings.group}-{name}", codec, settings.linger, settings.prefix)
         self._http = http_client(max((v.timeout for v in venues), default=3.0))
         self.desks = {
             v.name: Desk(
@@ -176,17 +159,19 @@ class Connector:
                 wait = min(wait * 2, 5.0)
         for instrument in instruments:
             key = f"{instrument.venue}|{instrument.symbol}".encode()
-            self._broadcast.produce("instruments", value=self._codec.encode(instrument), key=key)
+            self._broadcast.produce(
+                f"{self._settings.prefix}instruments", value=self._codec.encode(instrument), key=key
+            )
         desk.health.answered()
         desk.tried.set()
         desk.reconcile_soon()
         await desk.run_stream()
 
     async def _publish_health(self, desk: Desk) -> None:
-        name = desk.adapter.config.name
+        name, topic = desk.adapter.config.name, f"{self._settings.prefix}venue.health"
         while True:
             record = desk.health.record(now_us())
-            self._broadcast.produce("venue.health", value=self._codec.encode(record), key=name.encode())
+            self._broadcast.produce(topic, value=self._codec.encode(record), key=name.encode())
             self._broadcast.poll(0)
             with contextlib.suppress(TimeoutError):  # nothing changed: a sign of life
                 await asyncio.wait_for(desk.health_changed.wait(), 1.0)
@@ -225,7 +210,7 @@ class Connector:
         return Consumer(config)
 
     def _subscribe(self, consumer: Consumer) -> None:
-        consumer.subscribe([ORDERS], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        consumer.subscribe([self._orders], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
     def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         """In the consumer's thread: nothing is polled before the journal is known."""
@@ -233,8 +218,14 @@ class Connector:
         for place in consumer.committed(places, timeout=30):
             offset = place.offset
             if offset < 0:
-                offset, _ = consumer.get_watermark_offsets(TopicPartition(ORDERS, place.partition), timeout=30)
-            states = journal.read(self._kafka, self._codec, place.partition, self._settings.journal_timeout)
+                offset, _ = consumer.get_watermark_offsets(TopicPartition(self._orders, place.partition), timeout=30)
+            states = journal.read(
+                self._kafka,
+                self._codec,
+                place.partition,
+                self._settings.journal_timeout,
+                self._settings.prefix + journal.TOPIC,
+            )
             found.append((Ownership(place.partition, offset, None), states))
         metadata = consumer.consumer_group_metadata()
         for owner, _ in found:
@@ -296,7 +287,7 @@ class Connector:
         while not self._leaving:
             room = self._settings.claim_limit - self._outstanding
             if room > 0:
-                messages = await self._loop.run_in_executor(self._thread, _poll, consumer, room)
+                messages = await self._loop.run_in_executor(self._thread, source.poll, consumer, room)
                 await self._take(messages)
                 continue
             # Nothing is claimed that could not be sent soon. Sends are bounded by time-outs, so this ends.
@@ -315,10 +306,12 @@ class Connector:
             owner = self._owners.get(message.partition() or 0)
             if owner is None or not owner.active or owner.draining:
                 continue
+            if (message.offset() or 0) < owner.offset:  # claimed before: a rule of ours, not a hope in the client
+                continue
             if isinstance(record, DecodeError):
-                self._writer.dead_letter(owner, _bytes(message.key()), _letter(message, record))
+                self._writer.dead_letter(owner, source.key(message), source.letter(message, record))
             elif isinstance(record, ChildOrder):
-                work += self._claim_order(owner, record, claimed)
+                work += self._claim_order(owner, record, claimed, source.age(message))
             else:
                 work += self._claim_cancel(owner, record)
             offsets[owner] = (message.offset() or 0) + 1
@@ -341,18 +334,23 @@ class Connector:
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, 5.0)
 
-    def _claim_order(self, owner: Ownership, order: ChildOrder, claimed: Claimed) -> list[Callable[[], None]]:
-        state = report.claim(order, now_us())
+    def _claim_order(
+        self, owner: Ownership, order: ChildOrder, claimed: Claimed, age: float
+    ) -> list[Callable[[], None]]:
         desk = self.desks.get(order.venue)
+        if desk is not None and order.child_id in desk.children:
+            log.warning("child %s was claimed before: not sent again", order.child_id)
+            return []
+        state = report.claim(order, now_us())
+        code, reason = "", ""
         if desk is None:
-            outcome = Outcome(
-                OutcomeKind.NOT_SENT, code="UNKNOWN_VENUE", reason=f"no venue {order.venue} is configured"
-            )
+            code, reason = "UNKNOWN_VENUE", f"no venue {order.venue} is configured"
+        elif age > self._settings.max_age:
+            code, reason = "TOO_OLD", f"{age:.0f} s old, more than {self._settings.max_age:.0f}"
+        if desk is None or code:
+            outcome = Outcome(OutcomeKind.NOT_SENT, code=code, reason=reason)
             step = report.refused(order.child_id, state, ExecutionKind.NOT_SENT, outcome, now_us())
             self._writer.put(owner, reports=step.reports)
-            return []
-        if order.child_id in desk.children:
-            log.warning("child %s was claimed before: not sent again", order.child_id)
             return []
         child = desk.children[order.child_id] = Child(order.child_id, owner, state)
         self._writer.put(owner, child.child_id, state)
@@ -379,41 +377,6 @@ class Connector:
         if already or child.state.cancel_at is None:
             return []
         return [lambda: self._start(desk.cancel(child))]
-
-
-def _poll(consumer: Consumer, room: int) -> list[Message]:
-    """In the consumer's thread: what is there, at once; at most a tenth of a second for the first record."""
-    first = consumer.poll(0.1)
-    if first is None:
-        return []
-    messages = [first, *(consumer.consume(room - 1, 0) if room > 1 else ())]
-    for message in messages:
-        error = message.error()
-        if error is not None:
-            if error.fatal() or not error.retriable():
-                raise KafkaException(error)
-            log.warning("consumer: %s", error)
-    return [m for m in messages if m.error() is None]
-
-
-def _letter(message: Message, error: DecodeError) -> DeadLetter:
-    _, stamp = message.timestamp()
-    return DeadLetter(
-        origin_topic=ORDERS,
-        origin_partition=message.partition() or 0,
-        origin_offset=message.offset() or 0,
-        origin_timestamp=stamp * 1000 if stamp > 0 else None,
-        key=_bytes(message.key()),
-        value=_bytes(message.value()),
-        cause=error.code,
-        detail=error.detail[:1000],
-        app=APP,
-        at=now_us(),
-    )
-
-
-def _bytes(data: str | bytes | None) -> bytes | None:
-    return data.encode() if isinstance(data, str) else data
 
 
 async def run_execution(

@@ -18,7 +18,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connectors.execution import report
@@ -79,6 +79,14 @@ class Child:
     fetching: bool = False
 
 
+def _latest(seen: OrderView | None, view: OrderView) -> OrderView:
+    """What is known after one more look: answers, events and polls overtake each other, but no order reopens and no fill is undone."""
+    if seen is None:
+        return view
+    latest = seen if seen.status is not VenueOrderStatus.OPEN and view.status is VenueOrderStatus.OPEN else view
+    return replace(latest, filled=max(seen.filled, view.filled))
+
+
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 
@@ -113,10 +121,8 @@ class Desk:
             self._spawn(self._fetch_trades(child))
 
     def _observe(self, child: Child, view: OrderView, trades: tuple[VenueTrade, ...] | list[VenueTrade] = ()) -> None:
-        # A view that shows less than one seen before is an old one that was overtaken.
-        if child.seen is None or view.filled >= child.seen.filled or view.status is not VenueOrderStatus.OPEN:
-            child.seen = view
-        self.apply(child, report.observe(child.child_id, child.state, view, trades, now_us()))
+        child.seen = _latest(child.seen, view)
+        self.apply(child, report.observe(child.child_id, child.state, child.seen, trades, now_us()))
 
     def _note(
         self, outcome: Outcome | OrderView | NotFound | Unknown | list[Any], latency_us: int | None = None
@@ -166,7 +172,7 @@ class Desk:
             signed_at = (
                 self.adapter.now_ms()
             )  # before the check: what passes it cannot be accepted later than this allows
-            if child.owner.draining:
+            if child.owner.draining or not child.owner.active:
                 return Outcome(OutcomeKind.NOT_SENT, code="DRAINING", reason="the connector is leaving")
             if self.health.down:
                 return Outcome(OutcomeKind.NOT_SENT, code="VENUE_DOWN", reason=self.health.reason)

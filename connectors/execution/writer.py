@@ -63,9 +63,15 @@ class _Batch:
 
 
 class Writer:
-    """Transactions over one producer. `linger` seconds: how long results may wait for company; claims never wait."""
+    """Transactions over one producer. `linger` seconds: how long results may wait for company; claims never wait.
 
-    def __init__(self, kafka: Mapping[str, Any], transactional_id: str, codec: Codec, linger: float = 0.004) -> None:
+    `prefix` is put before the name of every topic.
+    """
+
+    def __init__(
+        self, kafka: Mapping[str, Any], transactional_id: str, codec: Codec, linger: float = 0.004, prefix: str = ""
+    ) -> None:
+        self._orders, self._journal, self._acks = prefix + ORDERS, prefix + JOURNAL, prefix + ACKS
         self._producer = Producer(
             {
                 **kafka,
@@ -158,17 +164,17 @@ class Writer:
             for (owner, child_id), state in batch.states.items():
                 if owner.active:
                     value = None if state is None else encode(state)
-                    producer.produce(JOURNAL, value=value, key=child_id.encode(), partition=owner.partition)
+                    producer.produce(self._journal, value=value, key=child_id.encode(), partition=owner.partition)
             for owner, report in batch.reports:
                 if owner.active:
-                    producer.produce(ACKS, value=encode(report), key=report.account_id.encode())
+                    producer.produce(self._acks, value=encode(report), key=report.account_id.encode())
             for owner, key, letter in batch.letters:
                 if owner.active:
-                    producer.produce(dead_letters(ORDERS), value=encode(letter), key=key)
+                    producer.produce(dead_letters(self._orders), value=encode(letter), key=key)
             offsets = {owner: batch.offsets.get(owner, owner.offset) for owner in owners}
             for metadata in {id(o.metadata): o.metadata for o in owners}.values():
                 places = [
-                    TopicPartition(ORDERS, o.partition, at) for o, at in offsets.items() if o.metadata is metadata
+                    TopicPartition(self._orders, o.partition, at) for o, at in offsets.items() if o.metadata is metadata
                 ]
                 _retry(lambda p=places, m=metadata: producer.send_offsets_to_transaction(p, m, TRANSACTION_SECONDS))
             _retry(lambda: producer.commit_transaction(TRANSACTION_SECONDS))

@@ -1,0 +1,33 @@
+"""How an execution connector behaves, as its configuration file says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSettings:
+    """Of one process; times in seconds unless named otherwise.
+
+    `instance`: stable name of this process, which lets a restart take over at once. `max_age`: an order that waited longer in Kafka is
+    not sent; it must be less than `retention`, the time for which closed children are remembered, so that not even a consumer group
+    that lost its offsets sends a child twice. `prefix` is put before the name of every topic.
+    """
+
+    group: str = "bestex-execution"
+    instance: str | None = None
+    prefix: str = ""
+    claim_ttl: float = 4.0
+    in_flight: int = 16
+    claim_limit: int = 256
+    linger: float = 0.004
+    poll: float = 5.0
+    max_age: float = 300.0
+    retention: float = 600.0
+    drain: float = 10.0
+    session_timeout_ms: int = 10_000
+    journal_timeout: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.max_age >= self.retention:
+            raise ValueError(f"max_age ({self.max_age} s) must be less than retention ({self.retention} s)")
