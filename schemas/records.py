@@ -41,12 +41,14 @@ class Balance(Record, frozen=True, kw_only=True):
     asset: str
     available: int
     locked: int
+    owed: int | None = None  # Charged beyond what was there; paid back by whatever comes in. Null: nothing.
 
     def to_wire(self) -> dict[str, Any]:
         return {
             "asset": self.asset,
             "available": _m(self.available),
             "locked": _m(self.locked),
+            "owed": None if self.owed is None else _m(self.owed),
         }
 
     @classmethod
@@ -55,6 +57,7 @@ class Balance(Record, frozen=True, kw_only=True):
             asset=d["asset"],
             available=_n(d["available"], "big", signed=True),
             locked=_n(d["locked"], "big", signed=True),
+            owed=None if d["owed"] is None else _n(d["owed"], "big", signed=True),
         )
 
 
@@ -290,10 +293,10 @@ class ChildOrder(Record, frozen=True, kw_only=True):
 
 
 class ClientId(Record, frozen=True, kw_only=True):
-    """Table value: which order a client order id, or which transfer a transfer id, belongs to. Key: account_id and the id, joined by a bar."""
+    """Table value: an id of an account that is taken, by an order or a transfer. Key: streams.domain.events.transfer_key."""
 
     AVRO: ClassVar[str] = "bestex.ClientId"
-    order_id: str
+    order_id: str  # The order, or the transfer, that took it.
 
     def to_wire(self) -> dict[str, Any]:
         return {
@@ -694,7 +697,7 @@ class ModifyOrder(Record, frozen=True, kw_only=True):
 
 
 class EventKind(StrEnum):
-    """What happened."""
+    """What happened. CANCEL_REJECTED is a venue's, CANCEL_DENIED ours."""
 
     ACCEPTED = "ACCEPTED"
     DENIED = "DENIED"
@@ -710,6 +713,7 @@ class EventKind(StrEnum):
     CLOSED = "CLOSED"
     TRANSFERRED = "TRANSFERRED"
     TRANSFER_DENIED = "TRANSFER_DENIED"
+    CANCEL_REJECTED = "CANCEL_REJECTED"
 
 
 class OrderState(StrEnum):
@@ -741,6 +745,8 @@ class BalanceChange(Record, frozen=True, kw_only=True):
     locked_delta: int
     available: int
     locked: int
+    owed_delta: int | None = None  # Null: nothing moved.
+    owed: int | None = None  # What the account owes after the event; null: nothing.
 
     def to_wire(self) -> dict[str, Any]:
         return {
@@ -749,6 +755,8 @@ class BalanceChange(Record, frozen=True, kw_only=True):
             "locked_delta": _m(self.locked_delta),
             "available": _m(self.available),
             "locked": _m(self.locked),
+            "owed_delta": None if self.owed_delta is None else _m(self.owed_delta),
+            "owed": None if self.owed is None else _m(self.owed),
         }
 
     @classmethod
@@ -759,6 +767,8 @@ class BalanceChange(Record, frozen=True, kw_only=True):
             locked_delta=_n(d["locked_delta"], "big", signed=True),
             available=_n(d["available"], "big", signed=True),
             locked=_n(d["locked"], "big", signed=True),
+            owed_delta=None if d["owed_delta"] is None else _n(d["owed_delta"], "big", signed=True),
+            owed=None if d["owed"] is None else _n(d["owed"], "big", signed=True),
         )
 
 
@@ -768,17 +778,17 @@ class OrderEvent(Record, frozen=True, kw_only=True):
     AVRO: ClassVar[str] = "bestex.OrderEvent"
     account_id: str
     account_seq: int  # 1, 2, 3 … over the account, without gap.
-    order_id: str  # Empty for a transfer.
-    order_seq: int  # 1, 2, 3 … over the order, without gap; 0 for a transfer.
+    order_id: str  # Empty for a transfer, and where no such order exists.
+    order_seq: int  # 1, 2, 3 … over the order, without gap; 0 where order_id is empty.
     client_order_id: str
     kind: EventKind
-    state: OrderState  # The order's state after the event.
+    state: OrderState  # The order's state after the event; INITIALIZED where there is no order.
     symbol: str
     side: Side | None = None
     order_type: OrderType | None = None
     time_in_force: TimeInForce | None = None
-    quantity: int | None = None
-    price: int | None = None
+    quantity: int | None = None  # The order's; a transfer's amount.
+    price: int | None = None  # The order's limit price.
     filled: int  # In all, after the event.
     filled_quote: int  # Sum of price times quantity over the fills, after the event.
     reason_code: str
@@ -791,7 +801,7 @@ class OrderEvent(Record, frozen=True, kw_only=True):
     cause_partition: int
     cause_offset: int
     is_outcome: bool  # True on the one event that answers a command.
-    actor: str
+    actor: str  # Who caused it: client, router or the venue's name.
     sent_at: int | None = None  # When the command was sent, by its sender's clock.
     at: int
     previous_hash: bytes  # Of the account's previous event; empty for the first.
@@ -930,14 +940,15 @@ class OrderRecord(Record, frozen=True, kw_only=True):
     locked: int  # Still reserved.
     fee_rate: int  # Worst-case rate that the reservation covers.
     children: tuple[ChildState, ...]
-    planned: bool
+    planned: bool  # The plan of the last route request has come.
     unrouted: int
-    close_reason: str
+    close_reason: str  # Stable code of the latest reason why quantity stayed unfilled, or empty.
     seq: int
     arrival_mid: int | None = None
     best_single_price: int | None = None
     sent_at: int
     accepted_at: int
+    attempt: int  # Of the last route request.
 
     def to_wire(self) -> dict[str, Any]:
         return {
@@ -966,6 +977,7 @@ class OrderRecord(Record, frozen=True, kw_only=True):
             "best_single_price": None if self.best_single_price is None else _m(self.best_single_price),
             "sent_at": self.sent_at,
             "accepted_at": self.accepted_at,
+            "attempt": self.attempt,
         }
 
     @classmethod
@@ -998,6 +1010,7 @@ class OrderRecord(Record, frozen=True, kw_only=True):
             else _n(d["best_single_price"], "big", signed=True),
             sent_at=d["sent_at"],
             accepted_at=d["accepted_at"],
+            attempt=d["attempt"],
         )
 
 
