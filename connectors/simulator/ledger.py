@@ -35,7 +35,7 @@ class Ledger:
 
     def lock(self, account: str, asset: str, amount: int) -> None:
         """Set `amount` aside for an order. Raises `InsufficientFunds`, and then nothing moved."""
-        if self.free[account, asset] < amount:
+        if self.free.get((account, asset), 0) < amount:
             raise InsufficientFunds(asset)
         self.free[account, asset] -= amount
         self.locked[account, asset] += amount
@@ -67,6 +67,11 @@ class Ledger:
         self.free[account, asset] += amount - fee
         self.fees[asset] += fee
         self.touched.add((account, asset))
+
+    def of(self, account: str) -> dict[str, tuple[int, int]]:
+        """Asset -> (free, locked) of an account."""
+        assets = [asset for owner, asset in self.free if owner == account]
+        return {a: (self.free[account, a], self.locked.get((account, a), 0)) for a in assets}
 
     def conserved(self) -> bool:
         """Whether every asset's deposits are all accounted for."""

@@ -45,7 +45,10 @@ class Fill(NamedTuple):
 
 @dataclass(slots=True)
 class Side:
-    """One side of the book. `shown` is what the feed displays, `left` what of it our clients have not taken."""
+    """One side of the book. `shown` is what the feed displays, `left` what of it our clients have not taken, `total` what others see.
+
+    `dirty` are the prices whose total changed since the set was last cleared, `changes` counts such changes from the beginning.
+    """
 
     sign: int
     shown: dict[int, int] = field(default_factory=dict)
@@ -55,6 +58,7 @@ class Side:
     client_keys: list[int] = field(default_factory=list)
     total: dict[int, int] = field(default_factory=dict)
     dirty: set[int] = field(default_factory=set)
+    changes: int = 0
 
     def touch(self, price: int) -> None:
         """Bring `total` and `keys` in line after a change at `price`."""
@@ -64,6 +68,7 @@ class Side:
         if total == before:
             return
         self.dirty.add(price)
+        self.changes += 1
         key = price * self.sign
         if total == 0:
             del self.total[price]

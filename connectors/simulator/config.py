@@ -1,0 +1,238 @@
+"""The configuration of the simulator, read strictly: an unknown field or a wrong value ends the start with words that name it.
+
+Prices, quantities and rates are decimal strings. Secrets may be named by file
+(`api_key_file`, `secret_file`), and so may recordings; relative names start at the configuration's folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from connectors.simulator.amounts import SCALE, fixed, parse
+from connectors.simulator.generator import Shape
+from connectors.simulator.rules import Rules
+
+
+class ConfigError(ValueError):
+    """What is wrong, and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A client of the venue. `name` is how the audit calls it; balances in 1e-8."""
+
+    name: str
+    api_key: str = field(repr=False)
+    secret: str = field(repr=False)
+    balances: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """Books that walk from `mid` (unified symbol -> 1e-8)."""
+
+    mid: Mapping[str, int]
+    shape: Shape
+    updates_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """Books generated around the mid of another venue of this process."""
+
+    of: str
+    shape: Shape
+    updates_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Books as they were recorded; `venue` is which venue of a file that holds several."""
+
+    file: Path
+    venue: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class VenueSettings:
+    """One venue. Fees are rates in 1e-8; `latency` in seconds; port 0 takes a free one."""
+
+    name: str
+    port: int
+    maker_fee: int
+    taker_fee: int
+    latency: float
+    symbols: tuple[Rules, ...]
+    accounts: tuple[Account, ...]
+    books: Generated | Following | Recording
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The process. `speed`: how many recorded seconds pass in one."""
+
+    seed: int
+    speed: float
+    venues: tuple[VenueSettings, ...]
+
+
+def settings(raw: Mapping[str, Any], folder: Path) -> Settings:
+    """Raises `ConfigError`."""
+    top = _Fields(raw, "configuration")
+    venues = tuple(_venue(v, folder) for v in top.take("venues"))
+    found = Settings(int(top.take("seed", 0)), _positive(top.take("speed", 1.0), "speed"), venues)
+    top.end()
+    names = [v.name for v in venues]
+    if not names or len(set(names)) != len(names):
+        raise ConfigError("venues need names, each its own")
+    by_name = {v.name: v for v in venues}
+    for venue in venues:
+        seen, at = set(), venue
+        while isinstance(at.books, Following):
+            if at.name in seen:
+                raise ConfigError(f"venue {venue.name}: follows itself")
+            seen.add(at.name)
+            if at.books.of not in by_name:
+                raise ConfigError(f"venue {at.name}: follows {at.books.of!r}, which is not here")
+            followed = by_name[at.books.of]
+            if missing := {r.symbol for r in at.symbols} - {r.symbol for r in followed.symbols}:
+                raise ConfigError(f"venue {at.name}: {followed.name} does not trade {', '.join(sorted(missing))}")
+            at = followed
+    return found
+
+
+class _Fields:
+    """A JSON object whose every field must be taken."""
+
+    def __init__(self, raw: object, where: str) -> None:
+        if not isinstance(raw, Mapping):
+            raise ConfigError(f"{where}: not an object")
+        self._left, self.where = dict(raw), where
+
+    def take(self, name: str, *default: Any) -> Any:
+        if name in self._left:
+            return self._left.pop(name)
+        if default:
+            return default[0]
+        raise ConfigError(f"{self.where}: {name} is missing")
+
+    def end(self) -> None:
+        if self._left:
+            raise ConfigError(f"{self.where}: no such field: {', '.join(sorted(self._left))}")
+
+
+def _amount(raw: object, where: str) -> int:
+    try:
+        if isinstance(raw, bool):
+            raise ValueError("not a number")
+        return parse(f"{Decimal(str(raw)):f}")
+    except (ValueError, InvalidOperation):
+        raise ConfigError(f"{where}: {raw!r} is not a decimal of at most eight places") from None
+
+
+def _positive(raw: object, where: str) -> float:
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not raw > 0:
+        raise ConfigError(f"{where}: {raw!r} is not a positive number")
+    return float(raw)
+
+
+def _venue(raw: object, folder: Path) -> VenueSettings:
+    top = _Fields(raw, "venue")
+    name = str(top.take("name"))
+    top.where = f"venue {name}"
+    latency = top.take("latency_ms", 0)
+    found = VenueSettings(
+        name=name,
+        port=int(top.take("port", 0)),
+        maker_fee=_amount(top.take("maker_fee", "0.001"), f"venue {name}: maker_fee"),
+        taker_fee=_amount(top.take("taker_fee", "0.001"), f"venue {name}: taker_fee"),
+        latency=_positive(latency, f"venue {name}: latency_ms") / 1000 if latency else 0.0,
+        symbols=tuple(_rules(s, name) for s in top.take("symbols")),
+        accounts=tuple(_accounts(top.take("accounts", []), name, folder)),
+        books=_books(top.take("books"), name, folder),
+    )
+    top.end()
+    if not found.symbols or len({r.id for r in found.symbols}) != len(found.symbols):
+        raise ConfigError(f"venue {name}: symbols, each once")
+    if isinstance(found.books, Generated) and (missing := {r.symbol for r in found.symbols} - found.books.mid.keys()):
+        raise ConfigError(f"venue {name}: books have no mid for {', '.join(sorted(missing))}")
+    return found
+
+
+def _rules(raw: object, venue: str) -> Rules:
+    top = _Fields(raw, f"venue {venue}: symbol")
+    symbol = str(top.take("symbol"))
+    top.where = where = f"venue {venue}: {symbol}"
+    lot = _amount(top.take("lot", "0.00001"), f"{where}: lot")
+    rules = Rules(
+        symbol=symbol,
+        tick=_amount(top.take("tick", "0.01"), f"{where}: tick"),
+        lot=lot,
+        min_quantity=_amount(top.take("min_quantity", fixed(lot)), f"{where}: min_quantity"),
+        min_notional=_amount(top.take("min_notional", "0"), f"{where}: min_notional"),
+        max_quantity=_amount(top.take("max_quantity", "1000000"), f"{where}: max_quantity"),
+    )
+    top.end()
+    if not rules.base or not rules.quote or not rules.tick or not rules.lot or not rules.min_quantity:
+        raise ConfigError(f"{where}: BASE/QUOTE with tick, lot and min_quantity above zero")
+    return rules
+
+
+def _accounts(raw: Iterable[object], venue: str, folder: Path) -> Iterable[Account]:
+    keys: set[str] = set()
+    for number, one in enumerate(raw, 1):
+        top = _Fields(one, f"venue {venue}: account {number}")
+        name = str(top.take("name", f"account-{number}"))
+        credentials = []
+        for what in ("api_key", "secret"):
+            file = top.take(f"{what}_file", None)
+            credentials.append((folder / file).read_text().strip() if file else str(top.take(what)))
+        balances = {str(a): _amount(v, f"{top.where}: {a}") for a, v in top.take("balances", {}).items()}
+        top.end()
+        if credentials[0] in keys:
+            raise ConfigError(f"venue {venue}: two accounts with one api_key")
+        keys.add(credentials[0])
+        yield Account(name, credentials[0], credentials[1], balances)
+
+
+def _shape(top: _Fields) -> tuple[Shape, float]:
+    default = Shape()
+
+    def rate(name: str, otherwise: int) -> int:
+        given = top.take(name, None)
+        return otherwise if given is None else _amount(given, f"{top.where}: {name}")
+
+    shape = Shape(
+        spread=rate("spread_bps", default.spread),
+        levels=int(top.take("levels", default.levels)),
+        gap=rate("gap_bps", default.gap),
+        step=rate("step_bps", default.step),
+        touch_notional=rate("touch_notional", default.touch_notional),
+    )
+    if shape.levels < 1 or shape.touch_notional < SCALE // 100:
+        raise ConfigError(f"{top.where}: levels and touch_notional must be above zero")
+    return shape, _positive(top.take("updates_per_s", 20), f"{top.where}: updates_per_s")
+
+
+def _books(raw: object, venue: str, folder: Path) -> Generated | Following | Recording:
+    top = _Fields(raw, f"venue {venue}: books")
+    kind = top.take("kind")
+    books: Generated | Following | Recording
+    if kind == "generated":
+        mid = {str(s): _amount(m, f"{top.where}: mid of {s}") for s, m in top.take("mid").items()}
+        books = Generated(mid, *_shape(top))
+        if not all(books.mid.values()):
+            raise ConfigError(f"{top.where}: a mid is above zero")
+    elif kind == "follow":
+        books = Following(str(top.take("of")), *_shape(top))
+    elif kind == "recording":
+        of = top.take("venue", None)
+        books = Recording(folder / str(top.take("file")), None if of is None else str(of))
+    else:
+        raise ConfigError(f"{top.where}: kind is generated, recording or follow, not {kind!r}")
+    top.end()
+    return books

@@ -1,0 +1,124 @@
+"""Faults of a whole venue, on command: what an exchange's bad day looks like to those who trade on it.
+
+    down    the port is closed and every connection cut
+    hang    requests are taken and not answered, streams fall silent
+    503     every request gets a 503 that says nothing
+    slow    every request takes `latency_ms` longer
+    reject  new orders are refused with `code`, `words`, `status`
+    ok      none of these
+
+`accepts` tells on which side of the venue's matching it happens: without it a request that hangs, is slow or gets a 503 has not been
+acted on (a hanging or slow one will be, if it still is in time); with it the request has been acted on, and only the answer suffers.
+`seconds` ends a fault by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from aiohttp import web
+
+log = logging.getLogger(__name__)
+
+FaultKind = Literal["down", "hang", "503", "slow", "reject", "ok"]
+CONTROL = "/sim/"
+SOCKETS = ("/ws", "/stream")  # also the beginning of /ws-api
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Spared = asyncio.BaseTransport | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fault:
+    """One fault; `over` is set when another takes its place."""
+
+    kind: FaultKind = "ok"
+    accepts: bool = False
+    seconds: float | None = None
+    latency: float = 1.0
+    code: int = -1015
+    words: str = "Too many new orders."
+    status: int = 400
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def fault(raw: Mapping[str, Any]) -> Fault:
+    """What a command asks for. Raises `ValueError`."""
+    given = dict(raw)
+    kind = given.pop("kind", None)
+    if kind not in get_args(FaultKind):
+        raise ValueError(f"kind is one of {', '.join(get_args(FaultKind))}")
+    if "latency_ms" in given:
+        given["latency"] = float(given.pop("latency_ms")) / 1000
+    readers: Mapping[str, Callable[[Any], Any]] = {
+        "accepts": bool,
+        "seconds": float,
+        "latency": float,
+        "code": int,
+        "words": str,
+        "status": int,
+    }
+    if unknown := given.keys() - readers.keys():
+        raise ValueError(f"no such field: {', '.join(sorted(unknown))}")
+    try:
+        return Fault(kind, **{name: readers[name](value) for name, value in given.items()})
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+
+
+class Faults:
+    """The present fault of one venue. `changed` is called with each new one, and with the connection over which it was asked for."""
+
+    def __init__(self, venue: str, changed: Callable[[Fault, Spared], Awaitable[None]]) -> None:
+        self._venue, self._changed = venue, changed
+        self.now = Fault()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def set(self, new: Fault, spared: Spared = None) -> None:
+        """Put `new` in the place of what was; `spared` is a connection that still has to carry an answer."""
+        before, self.now = self.now, new
+        log.info("%s: fault %s%s", self._venue, new.kind, f" for {new.seconds} s" if new.seconds else "")
+        before.over.set()
+        await self._changed(new, spared)
+        if new.seconds is not None and new.kind != "ok":
+            task = asyncio.create_task(self._end(new, new.seconds))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _end(self, of: Fault, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(of.over.wait(), seconds)
+        except TimeoutError:
+            await self.set(Fault())
+
+    async def flowing(self) -> None:
+        """Return when the streams may speak."""
+        while self.now.kind == "hang":
+            await self.now.over.wait()
+
+    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Have a request handled as the present fault has it."""
+        now = self.now
+        if now.kind == "ok" or request.path.startswith(CONTROL):
+            return await handler(request)
+        if now.kind == "down":
+            # a connection that was spared when the fault was asked for over it
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=503)
+        acts = now.accepts and not request.path.startswith(SOCKETS)
+        if now.kind == "reject":
+            if request.method == "POST" and request.path == "/api/v3/order":
+                return web.json_response({"code": now.code, "msg": now.words}, status=now.status)
+            return await handler(request)
+        response = await handler(request) if acts else None
+        if now.kind == "503":
+            return web.Response(status=503, text="Service Unavailable")
+        if now.kind == "hang":
+            await self.flowing()
+        elif now.kind == "slow":
+            await asyncio.sleep(now.latency)
+        return await handler(request) if response is None else response
