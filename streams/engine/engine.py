@@ -1,0 +1,401 @@
+"""The engine of one agent in one process: its tasks, opened, run and closed by one invariant.
+
+    fence → recover → seek
+
+A task is opened always in this order: (1) its transactional producer is initialised, which shuts out the previous owner and finishes
+its transaction; (2) the changelogs are read, committed records only, to their last stable offset; (3) the committed source offsets are
+read and the consumer is placed there. Whatever went wrong, doing it again is safe, and it is the only way back. Rules:
+
+* a batch is processed only if it begins exactly where the last committed one of its input ended;
+* a transaction's outcome that is not known is treated as unknown: the task is opened again and reads what happened;
+* state changes only after a commit, by the effects that were committed;
+* a task that is fenced never writes again; the group decides who goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from aiokafka.errors import KafkaError
+
+from schemas.codec import Codec, RegistryUnavailable
+from streams.engine.agent import Agent
+from streams.engine.reading import LogReader, source
+from streams.engine.task import TIMERS, Effects, Retry, Task
+from streams.engine.transactions import (
+    CommitFailed,
+    Fenced,
+    Link,
+    Membership,
+    TransactionalProducer,
+    committed_offsets,
+)
+
+log = logging.getLogger(__name__)
+Place = tuple[str, int]
+RETRY_SECONDS = (0.05, 2.0)
+IDLE_SECONDS = 60.0
+
+
+class Draining(Exception):
+    """The handling of records fails again and again: the worker stops rather than dead-letter a whole topic."""
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """A contiguous slice of one source partition: offsets `[start, end)`, read in seek epoch `epoch`."""
+
+    place: Place
+    records: Sequence[Any]
+    epoch: int
+    start: int
+    end: int
+
+
+class Positioner(Protocol):
+    """The consumer, as far as tasks need it."""
+
+    async def place(self, offsets: Mapping[Place, int], epoch: int) -> None:
+        """Read each place from its offset; batches read from then on carry `epoch`."""
+
+    def membership(self) -> Membership:
+        """Our place in the group now."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a worker has done since it started."""
+
+    records: int = 0
+    batches: int = 0
+    failures: int = 0
+    reopened: int = 0
+    recovered: int = 0
+    gaps: int = 0
+    dead_letters: int = 0
+    timers: int = 0
+    transaction_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """`batch`: most records a checkpoint takes of one input. `interval`: least seconds between two checkpoints of a task.
+
+    `bug_limit`: so many records in a row whose handling raises stop the worker. `transaction_ms`: see `TransactionalProducer`.
+    """
+
+    batch: int = 4000
+    interval: float = 0.0
+    bug_limit: int = 50
+    transaction_ms: int = 60_000
+    close_seconds: float = 10.0
+
+
+@dataclass(slots=True, eq=False)
+class Seat:
+    """A task with what it needs to run: producer, positions, and the batches that wait for it."""
+
+    number: int
+    task: Task
+    producer: TransactionalProducer
+    membership: Membership
+    next: dict[str, int] = field(default_factory=dict)
+    positions: dict[str, int] = field(default_factory=dict)  # table -> next changelog offset
+    inbox: dict[str, Batch] = field(default_factory=dict)
+    epoch: int = -1
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    closing: bool = False
+    runner: asyncio.Task[None] | None = None
+    not_before: float = 0.0
+
+
+class Engine:
+    """`clock` gives microseconds since the epoch. `consumer_options` are keyword arguments of `AIOKafkaConsumer`."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        codec: Codec,
+        link: Link,
+        broadcasts: Mapping[str, Mapping[str, Any]],
+        consumer_options: Mapping[str, Any],
+        clock: Callable[[], int],
+        settings: EngineSettings | None = None,
+    ) -> None:
+        self.agent, self.codec, self.link = agent, codec, link
+        self.settings = settings or EngineSettings()
+        self.counters = Counters()
+        self.seats: dict[int, Seat] = {}
+        self.topics = {i.topic for i in agent.inputs}
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.freed = asyncio.Event()  # a place can take another batch
+        self.opened: Callable[[list[int]], None] = lambda partitions: None
+        self._broadcasts, self._options, self._clock = broadcasts, consumer_options, clock
+        self._positioner: Positioner
+        self._epochs = 0
+        self._kept: dict[int, Seat] = {}
+        self._bugs = 0
+
+    # ---- opening and closing
+
+    def attach(self, positioner: Positioner) -> None:
+        """Give the consumer that places and feeds the tasks."""
+        self._positioner = positioner
+
+    async def open(self, assigned: Iterable[Place]) -> None:
+        """Open the tasks of these partitions. Raises `ValueError` if inputs are not assigned partition by partition."""
+        by_number: dict[int, set[str]] = {}
+        for topic, number in assigned:
+            if topic in self.topics:
+                by_number.setdefault(number, set()).add(topic)
+        torn = {n: topics for n, topics in by_number.items() if topics != self.topics}
+        if torn:
+            raise ValueError(f"{self.agent.name}: inputs of a task are assigned apart: {torn}")
+        membership = self._positioner.membership()
+        seats = []
+        for number in sorted(by_number):
+            seat = self._kept.pop(number, None) or self._seat(number, membership)
+            seat.membership, seat.closing = membership, False
+            seats.append(seat)
+        self._kept.clear()
+        started = time.monotonic()
+        await self._open(seats)
+        self.seats = {seat.number: seat for seat in seats}
+        for seat in seats:
+            seat.runner = asyncio.create_task(self._run(seat), name=f"{self.agent.name}-{seat.number}")
+            seat.runner.add_done_callback(self._ended)
+        log.info(
+            "%s: tasks %s open after %.2f s (%d records recovered so far)",
+            self.agent.name,
+            [s.number for s in seats],
+            time.monotonic() - started,
+            self.counters.recovered,
+        )
+        self.freed.set()
+        self.opened([s.number for s in seats])
+
+    def _seat(self, number: int, membership: Membership) -> Seat:
+        task = Task(self.agent, number, self.codec, self.link.partitions, self._broadcasts)
+        producer = TransactionalProducer(self.link, f"{self.agent.name}-{number}", number, self.settings.transaction_ms)
+        return Seat(number, task, producer, membership)
+
+    async def _open(self, seats: Sequence[Seat]) -> None:
+        """Fence, recover, seek."""
+        for seat in seats:
+            seat.epoch, seat.inbox = -1, {}
+        await asyncio.gather(*(seat.producer.fence() for seat in seats))
+        if not seats:
+            return
+        async with LogReader(self._options) as reader:
+            await self._recover(seats, reader)
+            await self._rewind(seats, reader)
+        self._epochs += 1
+        epoch = self._epochs
+        await self._positioner.place({(t, s.number): o for s in seats for t, o in s.next.items()}, epoch)
+        for seat in seats:
+            seat.epoch = epoch
+
+    async def _recover(self, seats: Sequence[Seat], reader: LogReader) -> None:
+        agent = self.agent
+        names = [t.name for t in agent.tables] + ([TIMERS] if agent.on_timer else [])
+        where = {(agent.changelog(name), seat.number): (seat, name) for seat in seats for name in names}
+
+        def restore(place: Place, records: Sequence[Any]) -> None:
+            seat, name = where[place]
+            for record in records:
+                seat.task.restore(name, record.key, record.value)
+
+        starts = {place: seat.positions.get(name) for place, (seat, name) in where.items()}
+        ends, total = await reader.read(starts, restore, what=f"{agent.name}: recovering")
+        for place, end in ends.items():
+            seat, name = where[place]
+            seat.positions[name] = end
+        self.counters.recovered += total
+
+    async def _rewind(self, seats: Sequence[Seat], reader: LogReader) -> None:
+        """Where to go on, and the derived state as it was there."""
+        agent = self.agent
+        places = [(i.topic, seat.number) for seat in seats for i in agent.inputs]
+        known = await committed_offsets(self.link, agent.name, places)
+        oldest = await reader.oldest([p for p in places if p not in known])
+        for seat in seats:
+            seat.next = {
+                i.topic: known[i.topic, seat.number]
+                if (i.topic, seat.number) in known
+                else oldest[i.topic, seat.number]
+                for i in agent.inputs
+            }
+            if agent.local:
+                seat.task.local = agent.local()
+        back = {i.topic: i.rebuild_us for i in agent.inputs if i.rebuild_us}
+        if not (agent.rebuild and back):
+            return
+        ends = {(topic, s.number): s.next[topic] for s in seats for topic in back}
+        starts = await reader.earlier({place: (end, back[place[0]]) for place, end in ends.items()})
+        tasks = {s.number: s.task for s in seats}
+        await reader.read(
+            dict(starts),
+            lambda place, records: tasks[place[1]].rebuild(map(source, records)),
+            ends,
+            what=f"{agent.name}: rebuilding",
+        )
+
+    async def close(self, *, keep: bool) -> None:
+        """Finish the open checkpoints, within `close_seconds`, and let go of all tasks; `keep` holds state for the next `open`."""
+        seats, self.seats = list(self.seats.values()), {}
+        for seat in seats:
+            seat.closing = True
+            seat.wake.set()
+        runners = [s.runner for s in seats if s.runner]
+        if runners:
+            await asyncio.wait(runners, timeout=self.settings.close_seconds)
+        for seat in seats:
+            if seat.runner and not seat.runner.done():
+                # Its transaction may still commit: then it did so before the next owner's fence, and that owner reads it.
+                log.error("%s-%d did not finish in time: left to be fenced", self.agent.name, seat.number)
+                seat.runner.cancel()
+            elif keep and seat.producer.usable:
+                self._kept[seat.number] = seat
+
+    # ---- batches
+
+    def wanted(self) -> set[Place]:
+        """The places that can take another batch now."""
+        now = time.monotonic()
+        return {
+            (topic, seat.number)
+            for seat in self.seats.values()
+            if seat.epoch >= 0 and not seat.closing and seat.not_before <= now
+            for topic in self.topics
+            if topic not in seat.inbox
+        }
+
+    def submit(self, batch: Batch) -> None:
+        """A batch from the consumer. One of an older epoch is dropped: what it held is read again."""
+        topic, number = batch.place
+        seat = self.seats.get(number)
+        if seat is None or seat.epoch != batch.epoch or topic in seat.inbox:
+            return
+        seat.inbox[topic] = batch
+        seat.wake.set()
+
+    async def _run(self, seat: Seat) -> None:
+        """One task's life between open and close."""
+        wait = RETRY_SECONDS[0]
+        while not seat.closing:
+            await self._wait(seat)
+            if seat.closing:
+                return
+            try:
+                async with seat.lock:
+                    await self._checkpoint(seat)
+                wait = RETRY_SECONDS[0]
+            except (Retry, RegistryUnavailable) as error:
+                log.warning("%s-%d: %s; again in %.2f s", self.agent.name, seat.number, error, wait)
+                await self._pause(seat, wait)
+                wait = min(wait * 2, RETRY_SECONDS[1])
+            except Fenced as error:
+                log.error("%s; this task is another's now", error)
+                seat.epoch, seat.closing = -1, True
+                return
+            except CommitFailed as error:
+                self.counters.failures += 1
+                log.warning("%s; opening the task again", error)
+                wait = await self._reopen(seat, wait)
+
+    async def _reopen(self, seat: Seat, wait: float) -> float:
+        while not seat.closing:
+            await self._pause(seat, wait)
+            wait = min(wait * 2, RETRY_SECONDS[1])
+            if seat.closing:
+                break
+            try:
+                await self.link.refresh()
+                await self._open([seat])
+                self.counters.reopened += 1
+                self.freed.set()
+                return RETRY_SECONDS[0]
+            except (CommitFailed, KafkaError, TimeoutError) as error:
+                log.warning("%s-%d cannot be opened: %r", self.agent.name, seat.number, error)
+        return wait
+
+    async def _wait(self, seat: Seat) -> None:
+        """Until there is a batch or a timer is due."""
+        while not seat.inbox and not seat.closing:
+            seat.wake.clear()
+            due = seat.task.timers.next_due()
+            left = IDLE_SECONDS if due is None else (due - self._clock()) / 1e6
+            if left <= 0:
+                return
+            try:
+                await asyncio.wait_for(seat.wake.wait(), min(left, IDLE_SECONDS))
+            except TimeoutError:
+                continue
+
+    async def _pause(self, seat: Seat, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not seat.closing and (left := deadline - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, 0.2))
+
+    async def _checkpoint(self, seat: Seat) -> None:
+        batches = dict(seat.inbox)
+        for topic, batch in batches.items():
+            if batch.start != seat.next[topic]:
+                self.counters.gaps += 1
+                raise CommitFailed(f"{topic}[{seat.number}]: got {batch.start}, expected {seat.next[topic]}")
+        sources = [source(record) for batch in batches.values() for record in batch.records]
+        ends = {topic: batch.end for topic, batch in batches.items()}
+        offsets = {(topic, seat.number): ends.get(topic, at) for topic, at in seat.next.items()}
+        task, producer, started = seat.task, seat.producer, time.monotonic()
+        # The offsets travel while the batch is processed: one round trip less to wait for.
+        begun = asyncio.create_task(producer.begin(offsets, seat.membership))
+        await asyncio.sleep(0)
+        try:
+            effects = task.run(sources, self._clock())
+        except BaseException:
+            # The transaction is open: ended by the fence that opening begins with.
+            await asyncio.gather(begun, return_exceptions=True)
+            producer.usable = False
+            raise
+        await begun
+        await producer.step("processed")
+        records, logs = self._records(seat, effects)
+        appended = await producer.commit(records)
+        task.apply(effects)
+        for name, place in logs.items():
+            seat.positions[name] = appended[place].end
+        for topic, end in ends.items():
+            seat.next[topic] = end
+            del seat.inbox[topic]
+        seat.not_before = started + self.settings.interval
+        self._count(len(sources), effects, time.monotonic() - started)
+        self.freed.set()
+
+    def _records(self, seat: Seat, effects: Effects) -> tuple[dict[Place, list[Any]], dict[str, Place]]:
+        records: dict[Place, list[Any]] = dict(effects.outputs)
+        logs: dict[str, Place] = {}
+        for name, pairs in seat.task.changelog(effects).items():
+            place = (self.agent.changelog(name), seat.number)
+            records[place], logs[name] = pairs, place
+        return records, logs
+
+    def _count(self, records: int, effects: Effects, seconds: float) -> None:
+        counters = self.counters
+        counters.records += records
+        counters.batches += 1
+        counters.dead_letters += effects.dead
+        counters.transaction_seconds += seconds
+        # Every record failing is a bug of ours, not of the records.
+        self._bugs = self._bugs + effects.failed if effects.failed and effects.failed >= records else 0
+        if self._bugs >= self.settings.bug_limit:
+            raise Draining(f"{self.agent.name}: {self._bugs} records in a row could not be handled")
+
+    def _ended(self, runner: asyncio.Task[None]) -> None:
+        if not runner.cancelled() and (error := runner.exception()) is not None and not self.failed.done():
+            self.failed.set_exception(error)

@@ -1,0 +1,341 @@
+"""A task's transactional producer: everything of a checkpoint in one Kafka transaction, in three round trips.
+
+    fence ── InitProducerId: ends what a predecessor left open, and shuts it out for ever
+    begin ── TxnOffsetCommit, with the group generation, while the batch is being processed
+    commit ─ Produce (outputs and changelogs) → EndTxn
+
+All tasks of a process share one client; each speaks over a connection of a small pool, because a broker serves one request of a
+connection at a time. Rules:
+
+* the offsets go first: while the markers of the last transaction are being written the group coordinator says "not yet" at once, where a
+  broker that is produced to would wait its own back-off of 20 ms;
+* nothing is retried in the middle of a transaction but what the broker itself calls "not yet" (`CONCURRENT_TRANSACTIONS`); any other
+  error leaves the producer unusable until `fence`, which is always safe;
+* an error of EndTxn is an unknown outcome: only fencing and then reading the committed offsets tells what happened;
+* `Fenced` means that somebody else owns the task now: it must be closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from aiokafka import errors
+from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.structs import TopicPartition
+
+from streams.engine.protocol import EndTxn, InitProducerId, OffsetFetch, Produce, TxnOffsetCommit
+
+Place = tuple[str, int]
+Pair = tuple[bytes | None, bytes | None]
+LZ4 = 3
+BATCH_BYTES = 900_000  # of one record batch before compression: brokers take a megabyte by default
+POOL = 8
+FENCE_SECONDS, ROUND_SECONDS = 60.0, 30.0
+NOT_YET_SECONDS = 0.001  # the markers of the transaction before are still being written
+NO_ERROR, NOT_YET = 0, 51
+FENCED_CODES = frozenset({47, 90})  # INVALID_PRODUCER_EPOCH, PRODUCER_FENCED
+SUPERSEDED_CODES = frozenset({22, 25, 82})  # ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID
+NOT_HERE_CODES = frozenset({14, 15, 16})  # the coordinator is loading, unknown, or another
+REBALANCING = 27
+
+
+class CommitFailed(Exception):
+    """The transaction is not known to be committed. `fence` before anything else."""
+
+
+class Fenced(CommitFailed):
+    """Another producer with our transactional id, or a newer generation of the group, owns this task now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Who we are in the consumer group when a task is opened: the broker refuses offsets of an older generation."""
+
+    group: str
+    generation: int
+    member: str
+    instance: str | None
+
+
+class Appended(NamedTuple):
+    """Where a commit's records begin and end in a partition: offsets `[first, end)`."""
+
+    first: int
+    end: int
+
+
+Step = Callable[[str], Awaitable[None]]
+
+
+async def no_step(name: str) -> None:
+    """The default observer of a commit's steps."""
+
+
+class Link:
+    """The process's connection to the brokers, shared by all tasks. `options` are keyword arguments of `AIOKafkaClient`."""
+
+    def __init__(self, **options: Any) -> None:
+        self.client = AIOKafkaClient(**options)
+        self._coordinators: dict[tuple[int, str], int] = {}
+
+    async def start(self, topics: Sequence[str]) -> None:
+        """Connect and learn where the partitions of `topics` are."""
+        await self.client.bootstrap()
+        self.client.set_topics(topics)
+        await self.client._maybe_wait_metadata()
+        await self.client.force_metadata_update()
+
+    async def stop(self) -> None:
+        await self.client.close()
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has. Raises `LookupError` for a topic that does not exist."""
+        found = self.client.cluster.partitions_for_topic(topic)
+        if not found:
+            raise LookupError(f"there is no topic {topic}")
+        return len(found)
+
+    def leader(self, place: Place) -> int:
+        node = self.client.cluster.leader_for_partition(TopicPartition(*place))
+        if node is None or node < 0:
+            raise CommitFailed(f"{place[0]}[{place[1]}] has no leader")
+        return int(node)
+
+    async def coordinator(self, kind: int, key: str) -> int:
+        """The node that coordinates a group or a transactional id."""
+        known = self._coordinators.get((kind, key))
+        if known is None:
+            known = self._coordinators[kind, key] = await self.client.coordinator_lookup(kind, key)
+        return known
+
+    def forget(self, kind: int, key: str) -> None:
+        """The coordinator moved."""
+        self._coordinators.pop((kind, key), None)
+
+    async def refresh(self) -> None:
+        """Leaders moved: ask again."""
+        await self.client.force_metadata_update()
+
+
+class TransactionalProducer:
+    """One task's. `timeout_ms`: when a broker gives up on a transaction whose owner went silent."""
+
+    def __init__(
+        self, link: Link, transactional_id: str, lane: int, timeout_ms: int = 60_000, compression: int = LZ4
+    ) -> None:
+        self.transactional_id = transactional_id
+        self._link, self._timeout_ms, self._compression = link, timeout_ms, compression
+        self._lane = ("transactions", lane % POOL)
+        self._id = self._epoch = -1
+        self.usable = self._begun = False
+        self.step: Step = no_step
+
+    async def fence(self) -> None:
+        """Shut out every older producer of this id and finish its transaction. Raises `CommitFailed` if no broker lets us."""
+        self.usable = self._begun = False
+        deadline, wait = time.monotonic() + FENCE_SECONDS, 0.005
+        while True:
+            try:
+                node = await self._link.coordinator(CoordinationType.TRANSACTION, self.transactional_id)
+                # Always as a newcomer: naming our old epoch would let the broker take this for a retry.
+                answer = await self._send(node, InitProducerId(self.transactional_id, self._timeout_ms, -1, -1, {}))
+                code = answer.error_code
+            except errors.KafkaError as error:
+                answer, code, why = None, -2, repr(error)
+                self._link.forget(CoordinationType.TRANSACTION, self.transactional_id)
+            if answer is not None and code == NO_ERROR:
+                self._id, self._epoch, self.usable = answer.producer_id, answer.producer_epoch, True
+                return
+            if code in NOT_HERE_CODES:
+                self._link.forget(CoordinationType.TRANSACTION, self.transactional_id)
+            elif code not in (NOT_YET, -2):
+                raise CommitFailed(f"{self.transactional_id}: cannot be fenced: {errors.for_code(code).__name__}")
+            if time.monotonic() > deadline:
+                raise CommitFailed(
+                    f"{self.transactional_id}: not fenced in {FENCE_SECONDS:.0f} s: {why if code == -2 else code}"
+                )
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, 0.5)
+
+    async def begin(self, offsets: Mapping[Place, int], membership: Membership) -> None:
+        """Open a transaction by sending the next source offsets into it; records may be prepared meanwhile.
+
+        Raises `CommitFailed` or `Fenced`.
+        """
+        if not self.usable:
+            raise CommitFailed(f"{self.transactional_id} must be fenced first")
+        self.usable = False
+        with _as_commit_failed(self.transactional_id):
+            await self._send_offsets(offsets, membership)
+        self._begun = True
+        await self.step("begun")
+
+    async def commit(self, records: Mapping[Place, Sequence[Pair]]) -> dict[Place, Appended]:
+        """Write `records` into the transaction that `begin` opened and commit it; where the records went.
+
+        Raises `CommitFailed` or `Fenced`: nothing, or everything, may have happened.
+        """
+        if not self._begun:
+            raise CommitFailed(f"{self.transactional_id}: no transaction was begun")
+        self._begun = False
+        appended: dict[Place, Appended] = {}
+        with _as_commit_failed(self.transactional_id):
+            for batches in self._batches(records):
+                await self._produce(batches, appended)
+            await self.step("produced")
+            await self._end(commit=True)
+        self.usable = True
+        await self.step("committed")
+        return appended
+
+    # ---- the three rounds
+
+    def _batches(self, records: Mapping[Place, Sequence[Pair]]) -> list[dict[Place, tuple[bytes, int]]]:
+        """Rounds of at most one record batch a partition, each `(bytes, number of records)`."""
+        rounds: list[dict[Place, tuple[bytes, int]]] = []
+        now = time.time_ns() // 1_000_000
+        for place, pairs in records.items():
+            sequence, start, count, n = 0, 0, len(pairs), 0
+            while start < count:
+                builder = DefaultRecordBatchBuilder(
+                    2, self._compression, 1, self._id, self._epoch, sequence, BATCH_BYTES
+                )
+                append, offset = builder.append, 0
+                while start < count:
+                    key, value = pairs[start]
+                    if append(offset, now, key, value, []) is None:
+                        break
+                    offset += 1
+                    start += 1
+                if n == len(rounds):
+                    rounds.append({})
+                rounds[n][place] = (bytes(builder.build()), offset)
+                sequence += offset
+                n += 1
+        return rounds
+
+    async def _produce(self, batches: Mapping[Place, tuple[bytes, int]], appended: dict[Place, Appended]) -> None:
+        by_node: dict[int, list[Place]] = {}
+        for place in batches:
+            by_node.setdefault(self._link.leader(place), []).append(place)
+        if len(by_node) == 1:
+            ((node, places),) = by_node.items()
+            await self._produce_to(node, {p: batches[p] for p in places}, appended)
+        else:
+            await asyncio.gather(
+                *(self._produce_to(node, {p: batches[p] for p in ps}, appended) for node, ps in by_node.items())
+            )
+
+    async def _produce_to(
+        self, node: int, batches: Mapping[Place, tuple[bytes, int]], appended: dict[Place, Appended]
+    ) -> None:
+        left = dict(batches)
+        while left:
+            topics: dict[str, list[tuple[int, bytes, dict[int, bytes]]]] = {}
+            for (topic, partition), (data, _) in left.items():
+                topics.setdefault(topic, []).append((partition, data, {}))
+            request = Produce(
+                self.transactional_id, -1, int(ROUND_SECONDS * 1000), [(t, ps, {}) for t, ps in topics.items()], {}
+            )
+            answer = await self._send(node, request)
+            for topic, partitions, _ in answer.topics:
+                for partition, code, base, *_rest in partitions:
+                    if code == NOT_YET:
+                        continue
+                    self._check(code, f"producing to {topic}[{partition}]")
+                    place = (topic, partition)
+                    _, count = left.pop(place)
+                    before = appended.get(place)
+                    appended[place] = Appended(before.first if before else base, base + count)
+            if left:
+                await asyncio.sleep(NOT_YET_SECONDS)
+
+    async def _send_offsets(self, offsets: Mapping[Place, int], membership: Membership) -> None:
+        topics: dict[str, list[Any]] = {}
+        for (topic, partition), offset in offsets.items():
+            topics.setdefault(topic, []).append((partition, offset, -1, "", {}))
+        request = TxnOffsetCommit(
+            self.transactional_id,
+            membership.group,
+            self._id,
+            self._epoch,
+            membership.generation,
+            membership.member,
+            membership.instance,
+            [(t, ps, {}) for t, ps in topics.items()],
+            {},
+        )
+        node = await self._link.coordinator(CoordinationType.GROUP, membership.group)
+        while True:
+            answer = await self._send(node, request)
+            codes = {code for _, partitions, _ in answer.topics for _, code, _ in partitions}
+            if codes & NOT_HERE_CODES:
+                self._link.forget(CoordinationType.GROUP, membership.group)
+            if NOT_YET not in codes:
+                break
+            await asyncio.sleep(NOT_YET_SECONDS)
+        for code in codes:
+            self._check(code, f"offsets of {membership.group}")
+
+    async def _end(self, *, commit: bool) -> None:
+        node = await self._link.coordinator(CoordinationType.TRANSACTION, self.transactional_id)
+        while True:
+            answer = await self._send(node, EndTxn(self.transactional_id, self._id, self._epoch, commit, {}))
+            if answer.error_code != NOT_YET:
+                break
+            await asyncio.sleep(NOT_YET_SECONDS)
+        if answer.error_code in NOT_HERE_CODES:
+            self._link.forget(CoordinationType.TRANSACTION, self.transactional_id)
+        self._check(answer.error_code, "ending the transaction")
+        self._id, self._epoch = answer.producer_id, answer.producer_epoch
+
+    def _check(self, code: int, what: str) -> None:
+        if code == NO_ERROR:
+            return
+        words = f"{self.transactional_id}: {what}: {errors.for_code(code).__name__}"
+        if code in FENCED_CODES or code in SUPERSEDED_CODES:
+            raise Fenced(words)
+        raise CommitFailed(words)
+
+    async def _send(self, node: int, request: Any) -> Any:
+        return await asyncio.wait_for(self._link.client.send(node, request, group=self._lane), ROUND_SECONDS)
+
+
+@contextmanager
+def _as_commit_failed(who: str) -> Iterator[None]:
+    try:
+        yield
+    except errors.KafkaError as error:
+        raise CommitFailed(f"{who}: {error!r}") from error
+    except TimeoutError as error:
+        raise CommitFailed(f"{who}: no answer in {ROUND_SECONDS:.0f} s") from error
+
+
+async def committed_offsets(link: Link, group: str, places: Sequence[Place]) -> dict[Place, int]:
+    """The group's next offsets, once no transaction over them is undecided; a place without one is left out."""
+    topics: dict[str, list[int]] = {}
+    for topic, partition in places:
+        topics.setdefault(topic, []).append(partition)
+    request = OffsetFetch(group, [(t, ps, {}) for t, ps in topics.items()], True, {})
+    deadline, wait = time.monotonic() + FENCE_SECONDS, 0.005
+    while True:
+        try:
+            node = await link.coordinator(CoordinationType.GROUP, group)
+            answer = await asyncio.wait_for(link.client.send(node, request, group="offsets"), ROUND_SECONDS)
+            codes = {p[4] for _, ps, _ in answer.topics for p in ps} | {answer.error_code}
+        except (errors.KafkaError, TimeoutError):
+            codes = {16}
+        if codes <= {NO_ERROR}:
+            return {(t, p[0]): p[1] for t, ps, _ in answer.topics for p in ps if p[1] >= 0}
+        if codes & NOT_HERE_CODES:
+            link.forget(CoordinationType.GROUP, group)
+        if time.monotonic() > deadline:
+            raise CommitFailed(f"offsets of {group} cannot be read: {codes}")
+        await asyncio.sleep(wait)
+        wait = min(wait * 2, 0.5)

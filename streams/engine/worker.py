@@ -1,0 +1,191 @@
+"""Runs one agent in one process: connects, checks the topics, starts Faust's worker, ends it when something cannot be gone on with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from aiokafka.helpers import create_ssl_context
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from schemas.codec import Codec
+from schemas.registry import ConfluentRegistry
+from schemas.topics import dead_letters
+from streams.engine.agent import Agent
+from streams.engine.broadcasts import Broadcasts
+from streams.engine.engine import Engine, EngineSettings
+from streams.engine.faust_app import App, FaustPositioner
+from streams.engine.task import TIMERS
+from streams.engine.transactions import Link
+
+log = logging.getLogger(__name__)
+ADMIN_SECONDS = 30.0
+# A changelog is read whole at recovery, so it is compacted early and its tombstones outlive any worker's absence.
+CHANGELOG = {
+    "cleanup.policy": "compact",
+    "segment.ms": "600000",
+    "min.cleanable.dirty.ratio": "0.2",
+    "delete.retention.ms": "86400000",
+    "max.message.bytes": "2097152",
+}
+
+
+class Unfit(Exception):
+    """The cluster's topics do not fit the agent: says which and how."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """`kafka`: librdkafka properties; `registry`: URL; `home`: folder for local state.
+
+    `instance`: a name that is stable over restarts and unique in the group; with it a quick restart moves no partition (seconds).
+    """
+
+    kafka: Mapping[str, str]
+    registry: str
+    home: Path
+    instance: str | None = None
+    replication: int = 1
+    session_seconds: float = 10.0
+    rebalance_seconds: float = 30.0
+    engine: EngineSettings = field(default_factory=EngineSettings)
+
+
+def aiokafka_options(kafka: Mapping[str, str], client: str) -> dict[str, Any]:
+    """librdkafka's properties as keyword arguments of aiokafka's clients. Raises `ValueError` for one that has no counterpart."""
+    names = {
+        "bootstrap.servers": "bootstrap_servers",
+        "security.protocol": "security_protocol",
+        "sasl.mechanism": "sasl_mechanism",
+        "sasl.mechanisms": "sasl_mechanism",
+        "sasl.username": "sasl_plain_username",
+        "sasl.password": "sasl_plain_password",
+    }
+    certificates = {"ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.key.password"}
+    unknown = set(kafka) - set(names) - certificates - {"client.id"}
+    if unknown:
+        raise ValueError(f"Kafka properties that the workers do not know: {', '.join(sorted(unknown))}")
+    options: dict[str, Any] = {names[k]: v for k, v in kafka.items() if k in names}
+    options["client_id"] = kafka.get("client.id", client)
+    protocol = options.get("security_protocol", "PLAINTEXT").upper()
+    options["security_protocol"] = protocol
+    if "SSL" in protocol:
+        options["ssl_context"] = create_ssl_context(
+            cafile=kafka.get("ssl.ca.location"),
+            certfile=kafka.get("ssl.certificate.location"),
+            keyfile=kafka.get("ssl.key.location"),
+            password=kafka.get("ssl.key.password"),
+        )
+    return options
+
+
+def prepare_topics(agent: Agent, kafka: Mapping[str, str], replication: int) -> dict[str, int]:
+    """Make the changelogs that are missing; the partition counts of all topics the agent uses. Raises `Unfit`."""
+    admin = AdminClient(dict(kafka))
+    known = {name: len(t.partitions) for name, t in admin.list_topics(timeout=ADMIN_SECONDS).topics.items()}
+    inputs = [i.topic for i in agent.inputs]
+    needed = [*inputs, *agent.outputs, *(b.topic for b in agent.broadcasts), *map(dead_letters, inputs)]
+    missing = sorted({t for t in needed if t not in known})
+    if missing:
+        raise Unfit(f"{agent.name}: there are no topics {', '.join(missing)}")
+    counts = {topic: known[topic] for topic in inputs}
+    if len(set(counts.values())) != 1:
+        raise Unfit(f"{agent.name}: its inputs must have one number of partitions, but have {counts}")
+    partitions = counts[inputs[0]]
+    logs = [agent.changelog(t.name) for t in agent.tables] + ([agent.changelog(TIMERS)] if agent.on_timer else [])
+    wrong = {name: known[name] for name in logs if name in known and known[name] != partitions}
+    if wrong:
+        raise Unfit(f"{agent.name}: changelogs must have {partitions} partitions like the inputs, but have {wrong}")
+    new = [NewTopic(n, partitions, replication, config=CHANGELOG) for n in logs if n not in known]
+    for name, made in (admin.create_topics(new) if new else {}).items():
+        try:
+            made.result(ADMIN_SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise Unfit(f"{name} cannot be created: {error.args[0].str()}") from error
+    return {name: known.get(name, partitions) for name in [*needed, *logs]}
+
+
+def clock() -> int:
+    """Microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+class AgentApp(App):
+    """The app with all that its engine needs, started and stopped with it."""
+
+    def __init__(self, agent: Agent, settings: WorkerSettings) -> None:
+        self.definition, self.settings = agent, settings
+        options = aiokafka_options(settings.kafka, agent.name)
+        super().__init__(
+            agent.name,
+            options,
+            [i.topic for i in agent.inputs],
+            datadir=str(settings.home / "faust"),
+            web_enabled=False,
+            broker_session_timeout=settings.session_seconds,
+            broker_heartbeat_interval=max(0.3, settings.session_seconds / 5),
+            broker_rebalance_timeout=settings.rebalance_seconds,
+            broker_request_timeout=max(90.0, settings.session_seconds),
+            consumer_group_instance_id=settings.instance,
+        )
+        self._watch: asyncio.Task[None] | None = None
+
+    async def on_start(self) -> None:
+        agent, settings = self.definition, self.settings
+        topics = await asyncio.to_thread(prepare_topics, agent, settings.kafka, settings.replication)
+        codec = await asyncio.to_thread(lambda: Codec(ConfluentRegistry(settings.registry)))
+        self.link = Link(**self.kafka_options)
+        await self.link.start(list(topics))
+        self.broadcasts = Broadcasts(agent.broadcasts, self.kafka_options, codec)
+        await self.broadcasts.start()
+        self.engine = Engine(
+            agent, codec, self.link, self.broadcasts.tables, self.kafka_options, clock, settings.engine
+        )
+        self.engine.attach(FaustPositioner(self))
+        self.engine.opened = announce
+        self._watch = asyncio.create_task(self._until_failed())
+        await super().on_start()
+
+    async def _until_failed(self) -> None:
+        following = asyncio.create_task(self.broadcasts.run())
+        try:
+            await asyncio.wait({following, self.engine.failed}, return_when=asyncio.FIRST_COMPLETED)
+            for ended in (self.engine.failed, following):
+                if ended.done() and (error := ended.exception()) is not None:
+                    await self.crash(error)
+        finally:
+            following.cancel()
+
+    async def on_stop(self) -> None:
+        await super().on_stop()
+        if self._watch is not None:
+            self._watch.cancel()
+        await self.broadcasts.stop()
+        await self.link.stop()
+
+
+def announce(partitions: list[int]) -> None:
+    """One line on stdout for whoever started us: all tasks given to this process are open."""
+    print(json.dumps({"ready": partitions}), flush=True)
+
+
+def run(agent: Agent, settings: WorkerSettings) -> None:
+    """Run until SIGTERM or SIGINT, which drain; does not return: the process exits with 0, or 1 for what could not be gone on with."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for noisy in ("aiokafka", "faust", "mode"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    uvloop.install()
+    app = AgentApp(agent, settings)
+    worker = app.Worker(loglevel=None, override_logging=False, quiet=True, debug=False, redirect_stdouts=False)
+    worker.execute_from_commandline()
