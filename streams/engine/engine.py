@@ -111,6 +111,7 @@ class Seat:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     closing: bool = False
+    closed: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     runner: asyncio.Task[None] | None = None
     not_before: float = 0.0
 
@@ -162,6 +163,7 @@ class Engine:
         for number in sorted(by_number):
             seat = self._kept.pop(number, None) or self._seat(number, membership)
             seat.membership, seat.closing = membership, False
+            seat.closed = asyncio.get_running_loop().create_future()
             seats.append(seat)
         self._kept.clear()
         started = time.monotonic()
@@ -252,6 +254,8 @@ class Engine:
         for seat in seats:
             seat.closing = True
             seat.wake.set()
+            if not seat.closed.done():
+                seat.closed.set_result(None)
         runners = [s.runner for s in seats if s.runner]
         if runners:
             await asyncio.wait(runners, timeout=self.settings.close_seconds)
@@ -339,9 +343,8 @@ class Engine:
                 continue
 
     async def _pause(self, seat: Seat, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while not seat.closing and (left := deadline - time.monotonic()) > 0:
-            await asyncio.sleep(min(left, 0.2))
+        """Wait before trying again, unless the task is to close."""
+        await asyncio.wait({seat.closed}, timeout=seconds)
 
     async def _checkpoint(self, seat: Seat) -> None:
         batches = dict(seat.inbox)

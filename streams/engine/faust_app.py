@@ -40,7 +40,7 @@ POLL_SECONDS = 0.2
 SHORT_POLL_SECONDS = 0.005
 
 
-class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust is untyped for us
+class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Reads source partitions, each batch tagged with the seek epoch in which it was read."""
 
     def __post_init__(self) -> None:
@@ -48,8 +48,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
         self.at: dict[TopicPartition, tuple[int, int]] = {}  # -> epoch, next offset
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        conf, app = self.app.conf, self.app
-        self._assignor = app.assignor
+        app: Any = self.app
+        conf, self._assignor = app.conf, app.assignor
         return AIOKafkaConsumer(
             **app.kafka_options,
             group_id=conf.id,
@@ -76,11 +76,17 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
             self.at[tp] = (epoch, offset)
 
     async def _fetch_records(
-        self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
+        self,
+        consumer: Any,
+        active_partitions: Any,
+        timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
+        max_records: int | None = None,
     ) -> dict[Any, Any]:
         if not self.consumer.flow_active or not active_partitions:
             return {}
-        fetcher, most, found = consumer._fetcher, self.app.engine.settings.batch, {}
+        app: Any = self.app
+        fetcher, most = consumer._fetcher, app.engine.settings.batch
+        found: dict[Any, Any] = {}
         with fetcher._subscriptions.fetch_context():
             for tp in active_partitions:  # what is there of each, before waiting for any
                 found.update(await fetcher.fetched_records({tp}, timeout=0, max_records=most))
@@ -96,7 +102,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Fa
         return batches
 
 
-class Consumer(driver.Consumer):  # type: ignore[misc]
+class Consumer(driver.Consumer):
     """Delivers batches of the places that the engine can take, one `ConsumerMessage` each."""
 
     def _new_consumer_thread(self) -> ConsumerThread:
@@ -108,10 +114,12 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     async def _commit(self, offsets: Mapping[TP, Any]) -> bool:
         raise AssertionError(f"offsets are committed in transactions only, not by Faust: {offsets}")
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
-        engine: Engine = self.app.engine
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - Faust's
+        app: Any = self.app
+        engine: Engine = app.engine
         if not self.flow_active:
-            await self.wait(self.can_resume_flow)
+            resume: Any = self.can_resume_flow
+            await self.wait(resume)
         engine.freed.clear()
         wanted = engine.wanted()
         if not wanted:
@@ -119,12 +127,14 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             return
         places = {TopicPartition(*place) for place in wanted}
         everything = len(places) == len(engine.seats) * len(engine.topics)
-        found = await self._thread.getmany(places, POLL_SECONDS if everything else SHORT_POLL_SECONDS)
+        thread: Any = self._thread
+        found: dict[Any, Batch] = await thread.getmany(places, POLL_SECONDS if everything else SHORT_POLL_SECONDS)
         generation = self.app.consumer_generation_id
         for tp, batch in found.items():
             if self.should_stop or not self.flow_active:
                 return  # dropped: the next batch will not begin where the task stands, and the task is opened again
             last, key = batch.records[-1], TP(tp.topic, tp.partition)
+            value: Any = batch
             # Faust drops what lies before the offset it has seen; after a seek back that would be everything.
             self._read_offset[key] = None
             yield (
@@ -137,7 +147,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                     last.timestamp_type,
                     [],
                     None,
-                    batch,
+                    value,
                     None,
                     0,
                     0,
@@ -154,7 +164,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             return
 
 
-class Transport(driver.Transport):  # type: ignore[misc]
+class Transport(driver.Transport):
     """Faust's transport over aiokafka, with our consumer."""
 
     Consumer = Consumer
@@ -163,7 +173,7 @@ class Transport(driver.Transport):  # type: ignore[misc]
 TRANSPORTS.aliases[SCHEME] = f"{__name__}:Transport"
 
 
-class TaskRecovery(Recovery):  # type: ignore[misc]
+class TaskRecovery(Recovery):
     """Faust's recovery service, doing what `Engine.open` does; a rebalance in the middle starts it anew."""
 
     async def on_rebalance(self, assigned: Any, revoked: Any, newly_assigned: Any, generation_id: int = 0) -> None:
@@ -176,14 +186,16 @@ class TaskRecovery(Recovery):  # type: ignore[misc]
 
     @Service.task
     async def _restart_recovery(self) -> None:
+        app: Any = self.app
+        start: Any = self.signal_recovery_start
         while not self.should_stop:
-            if await self.wait_for_stopped(self.signal_recovery_start):
+            if await self.wait_for_stopped(start):
                 break
             self.signal_recovery_start.clear()
             generation = self._generation_id
             self._set_recovery_started()
             try:
-                await self._wait(self.app.engine.open({(tp.topic, tp.partition) for tp in self._assigned}))
+                await self._wait(app.engine.open({(tp.topic, tp.partition) for tp in self._assigned}))
                 await self._wait(self.on_recovery_completed(generation))
             except RebalanceAgain:
                 continue
@@ -197,13 +209,14 @@ class TaskRecovery(Recovery):  # type: ignore[misc]
     async def _publish_stats(self) -> None: ...
 
 
-class TaskTables(TableManager):  # type: ignore[misc]
+class TaskTables(TableManager):
     """There are no Faust tables: state lives in the engine's tasks."""
 
     @property
     def recovery(self) -> TaskRecovery:
         if self._recovery is None:
             self._recovery = TaskRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        assert isinstance(self._recovery, TaskRecovery)
         return self._recovery
 
     async def on_start(self) -> None:
@@ -215,7 +228,7 @@ class TaskTables(TableManager):  # type: ignore[misc]
         self._tables_registered.set()
 
 
-class App(faust.App):  # type: ignore[misc]
+class App(faust.App):
     """The Faust application of one agent. `kafka_options` are keyword arguments of `AIOKafkaConsumer`."""
 
     engine: Engine
@@ -258,11 +271,15 @@ class FaustPositioner:
         self._app = app
 
     async def place(self, offsets: Mapping[Place, int], epoch: int) -> None:
-        thread: ConsumerThread = self._app.consumer._thread
+        thread = self._thread()
         await thread.call_thread(thread.place, dict(offsets), epoch)
 
     def membership(self) -> Membership:
-        consumer = self._app.consumer._thread._ensure_consumer()
-        coordinator = consumer._coordinator
+        coordinator: Any = self._thread()._ensure_consumer()._coordinator
         conf = self._app.conf
         return Membership(conf.id, coordinator.generation, coordinator.member_id, conf.consumer_group_instance_id)
+
+    def _thread(self) -> ConsumerThread:
+        consumer: Any = self._app.consumer
+        thread: ConsumerThread = consumer._thread
+        return thread

@@ -15,7 +15,8 @@ from typing import Any
 import uvloop
 from aiokafka.helpers import create_ssl_context
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from schemas.codec import Codec
 from schemas.registry import ConfluentRegistry
