@@ -244,8 +244,9 @@ class Feed:
                 if not follower.live:
                     checked[follower] = now
                     self._ask(follower, group)
-                elif follower.behind and now - checked[follower] > settings.silence_seconds + settings.connect_seconds:
-                    raise Broken(f"{follower.symbol} has changed, and the stream does not tell")
+                elif follower.behind:
+                    if now - checked[follower] > settings.silence_seconds + settings.connect_seconds:
+                        raise Broken(f"{follower.symbol} has changed, and the stream does not tell")
                 elif now - checked[follower] >= settings.check_seconds:
                     checked[follower] = now
                     follower.check_on()
