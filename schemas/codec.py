@@ -21,7 +21,7 @@ from schemas.records import Record
 
 AVRO_DIR = Path(__file__).parent / "avro"
 BY_NAME: Mapping[str, type[Record]] = {cls.AVRO: cls for cls in records.RECORDS}
-MAX_MONEY = 10**20  # decimal(20,8) holds less than this, in units of 1e-8
+MAX_MONEY = records.MAX_MONEY
 
 R = TypeVar("R", bound=Record)
 
@@ -128,7 +128,10 @@ class Codec:
         head, parsed = self._writers[type(record)]
         out = io.BytesIO()
         out.write(head)
-        fastavro.schemaless_writer(out, parsed, record.to_wire())
+        try:
+            fastavro.schemaless_writer(out, parsed, record.to_wire())
+        except (TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f"{record.AVRO} cannot be written: {error}") from error
         return out.getvalue()
 
     def decode(self, data: bytes | None, *expected: type[R]) -> R:

@@ -32,12 +32,22 @@ from typing import Any, ClassVar
 import msgspec
 
 
+MAX_MONEY = 10**20  # decimal(20,8) holds less than this, in units of 1e-8
+
+
 def _m(value: int) -> bytes:
     """An int of 1e-8 as Avro's decimal bytes (two's complement, big-endian, shortest)."""
+    if not -MAX_MONEY < value < MAX_MONEY:
+        raise ValueError(f"{value} units of 1e-8 do not fit decimal(20,8)")
     return value.to_bytes(((value if value >= 0 else ~value).bit_length() + 8) // 8, "big", signed=True)
 
 
-_n = int.from_bytes
+def _u(raw: bytes) -> int:
+    """The int of 1e-8 in Avro's decimal bytes."""
+    value = int.from_bytes(raw, "big", signed=True)
+    if not -MAX_MONEY < value < MAX_MONEY:
+        raise ValueError(f"a decimal of {len(raw)} bytes does not fit decimal(20,8)")
+    return value
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +99,7 @@ class Generator:
             if t.get("logicalType") == "decimal":
                 if (t["precision"], t["scale"]) != (20, 8):
                     raise ValueError("money is decimal(20,8)")
-                return "int", "_m({})", '_n({}, "big", signed=True)'
+                return "int", "_m({})", "_u({})"
             if "logicalType" in t:
                 return "int", "{}", "{}"
             if t["type"] == "array":

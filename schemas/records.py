@@ -11,12 +11,22 @@ from typing import Any, ClassVar
 import msgspec
 
 
+MAX_MONEY = 10**20  # decimal(20,8) holds less than this, in units of 1e-8
+
+
 def _m(value: int) -> bytes:
     """An int of 1e-8 as Avro's decimal bytes (two's complement, big-endian, shortest)."""
+    if not -MAX_MONEY < value < MAX_MONEY:
+        raise ValueError(f"{value} units of 1e-8 do not fit decimal(20,8)")
     return value.to_bytes(((value if value >= 0 else ~value).bit_length() + 8) // 8, "big", signed=True)
 
 
-_n = int.from_bytes
+def _u(raw: bytes) -> int:
+    """The int of 1e-8 in Avro's decimal bytes."""
+    value = int.from_bytes(raw, "big", signed=True)
+    if not -MAX_MONEY < value < MAX_MONEY:
+        raise ValueError(f"a decimal of {len(raw)} bytes does not fit decimal(20,8)")
+    return value
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,9 +65,9 @@ class Balance(Record, frozen=True, kw_only=True):
     def from_wire(cls, d: dict[str, Any]) -> Balance:
         return cls(
             asset=d["asset"],
-            available=_n(d["available"], "big", signed=True),
-            locked=_n(d["locked"], "big", signed=True),
-            owed=None if d["owed"] is None else _n(d["owed"], "big", signed=True),
+            available=_u(d["available"]),
+            locked=_u(d["locked"]),
+            owed=None if d["owed"] is None else _u(d["owed"]),
         )
 
 
@@ -112,8 +122,8 @@ class Level(Record, frozen=True, kw_only=True):
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> Level:
         return cls(
-            price=_n(d["price"], "big", signed=True),
-            quantity=_n(d["quantity"], "big", signed=True),
+            price=_u(d["price"]),
+            quantity=_u(d["quantity"]),
         )
 
 
@@ -286,8 +296,8 @@ class ChildOrder(Record, frozen=True, kw_only=True):
             side=Side(d["side"]),
             order_type=OrderType(d["order_type"]),
             time_in_force=TimeInForce(d["time_in_force"]),
-            quantity=_n(d["quantity"], "big", signed=True),
-            price=_n(d["price"], "big", signed=True),
+            quantity=_u(d["quantity"]),
+            price=_u(d["price"]),
             created_at=d["created_at"],
         )
 
@@ -436,14 +446,12 @@ class ExecutionReport(Record, frozen=True, kw_only=True):
             kind=ExecutionKind(d["kind"]),
             venue_order_id=d["venue_order_id"],
             trade_id=d["trade_id"],
-            price=None if d["price"] is None else _n(d["price"], "big", signed=True),
-            quantity=None if d["quantity"] is None else _n(d["quantity"], "big", signed=True),
-            fee=None if d["fee"] is None else _n(d["fee"], "big", signed=True),
+            price=None if d["price"] is None else _u(d["price"]),
+            quantity=None if d["quantity"] is None else _u(d["quantity"]),
+            fee=None if d["fee"] is None else _u(d["fee"]),
             fee_asset=d["fee_asset"],
             liquidity=Liquidity(d["liquidity"]),
-            cumulative_quantity=None
-            if d["cumulative_quantity"] is None
-            else _n(d["cumulative_quantity"], "big", signed=True),
+            cumulative_quantity=None if d["cumulative_quantity"] is None else _u(d["cumulative_quantity"]),
             reason_code=d["reason_code"],
             reason=d["reason"],
             http_status=d["http_status"],
@@ -479,7 +487,7 @@ class ClaimedChild(Record, frozen=True, kw_only=True):
             account_id=d["account_id"],
             venue=d["venue"],
             symbol=d["symbol"],
-            quantity=_n(d["quantity"], "big", signed=True),
+            quantity=_u(d["quantity"]),
         )
 
 
@@ -526,7 +534,7 @@ class ExecutionState(Record, frozen=True, kw_only=True):
             cancel_at=d["cancel_at"],
             closed_at=d["closed_at"],
             venue_order_id=d["venue_order_id"],
-            reported=_n(d["reported"], "big", signed=True),
+            reported=_u(d["reported"]),
             trades=tuple(d["trades"]),
         )
 
@@ -585,15 +593,13 @@ class Fill(Record, frozen=True, kw_only=True):
             venue=d["venue"],
             symbol=d["symbol"],
             side=Side(d["side"]),
-            price=_n(d["price"], "big", signed=True),
-            quantity=_n(d["quantity"], "big", signed=True),
-            fee=_n(d["fee"], "big", signed=True),
+            price=_u(d["price"]),
+            quantity=_u(d["quantity"]),
+            fee=_u(d["fee"]),
             fee_asset=d["fee_asset"],
             liquidity=Liquidity(d["liquidity"]),
-            arrival_mid=None if d["arrival_mid"] is None else _n(d["arrival_mid"], "big", signed=True),
-            best_single_price=None
-            if d["best_single_price"] is None
-            else _n(d["best_single_price"], "big", signed=True),
+            arrival_mid=None if d["arrival_mid"] is None else _u(d["arrival_mid"]),
+            best_single_price=None if d["best_single_price"] is None else _u(d["best_single_price"]),
             venue_at=d["venue_at"],
             at=d["at"],
         )
@@ -648,13 +654,13 @@ class Instrument(Record, frozen=True, kw_only=True):
             symbol=d["symbol"],
             base=d["base"],
             quote=d["quote"],
-            tick=_n(d["tick"], "big", signed=True),
-            lot=_n(d["lot"], "big", signed=True),
-            min_quantity=_n(d["min_quantity"], "big", signed=True),
-            max_quantity=_n(d["max_quantity"], "big", signed=True),
-            min_notional=_n(d["min_notional"], "big", signed=True),
-            maker_fee=_n(d["maker_fee"], "big", signed=True),
-            taker_fee=_n(d["taker_fee"], "big", signed=True),
+            tick=_u(d["tick"]),
+            lot=_u(d["lot"]),
+            min_quantity=_u(d["min_quantity"]),
+            max_quantity=_u(d["max_quantity"]),
+            min_notional=_u(d["min_notional"]),
+            maker_fee=_u(d["maker_fee"]),
+            taker_fee=_u(d["taker_fee"]),
             status=InstrumentStatus(d["status"]),
             at=d["at"],
         )
@@ -688,9 +694,9 @@ class ModifyOrder(Record, frozen=True, kw_only=True):
         return cls(
             account_id=d["account_id"],
             client_order_id=d["client_order_id"],
-            quantity=None if d["quantity"] is None else _n(d["quantity"], "big", signed=True),
-            price=None if d["price"] is None else _n(d["price"], "big", signed=True),
-            stop_price=None if d["stop_price"] is None else _n(d["stop_price"], "big", signed=True),
+            quantity=None if d["quantity"] is None else _u(d["quantity"]),
+            price=None if d["price"] is None else _u(d["price"]),
+            stop_price=None if d["stop_price"] is None else _u(d["stop_price"]),
             scheduled_at=d["scheduled_at"],
             sent_at=d["sent_at"],
         )
@@ -763,12 +769,12 @@ class BalanceChange(Record, frozen=True, kw_only=True):
     def from_wire(cls, d: dict[str, Any]) -> BalanceChange:
         return cls(
             asset=d["asset"],
-            available_delta=_n(d["available_delta"], "big", signed=True),
-            locked_delta=_n(d["locked_delta"], "big", signed=True),
-            available=_n(d["available"], "big", signed=True),
-            locked=_n(d["locked"], "big", signed=True),
-            owed_delta=None if d["owed_delta"] is None else _n(d["owed_delta"], "big", signed=True),
-            owed=None if d["owed"] is None else _n(d["owed"], "big", signed=True),
+            available_delta=_u(d["available_delta"]),
+            locked_delta=_u(d["locked_delta"]),
+            available=_u(d["available"]),
+            locked=_u(d["locked"]),
+            owed_delta=None if d["owed_delta"] is None else _u(d["owed_delta"]),
+            owed=None if d["owed"] is None else _u(d["owed"]),
         )
 
 
@@ -855,10 +861,10 @@ class OrderEvent(Record, frozen=True, kw_only=True):
             side=None if d["side"] is None else Side(d["side"]),
             order_type=None if d["order_type"] is None else OrderType(d["order_type"]),
             time_in_force=None if d["time_in_force"] is None else TimeInForce(d["time_in_force"]),
-            quantity=None if d["quantity"] is None else _n(d["quantity"], "big", signed=True),
-            price=None if d["price"] is None else _n(d["price"], "big", signed=True),
-            filled=_n(d["filled"], "big", signed=True),
-            filled_quote=_n(d["filled_quote"], "big", signed=True),
+            quantity=None if d["quantity"] is None else _u(d["quantity"]),
+            price=None if d["price"] is None else _u(d["price"]),
+            filled=_u(d["filled"]),
+            filled_quote=_u(d["filled_quote"]),
             reason_code=d["reason_code"],
             reason=d["reason"],
             venue=d["venue"],
@@ -910,10 +916,10 @@ class ChildState(Record, frozen=True, kw_only=True):
             child_id=d["child_id"],
             venue=d["venue"],
             state=OrderState(d["state"]),
-            quantity=_n(d["quantity"], "big", signed=True),
-            price=_n(d["price"], "big", signed=True),
-            filled=_n(d["filled"], "big", signed=True),
-            expected=None if d["expected"] is None else _n(d["expected"], "big", signed=True),
+            quantity=_u(d["quantity"]),
+            price=_u(d["price"]),
+            filled=_u(d["filled"]),
+            expected=None if d["expected"] is None else _u(d["expected"]),
             trades=tuple(d["trades"]),
             cancel_sent=d["cancel_sent"],
         )
@@ -991,23 +997,21 @@ class OrderRecord(Record, frozen=True, kw_only=True):
             order_type=OrderType(d["order_type"]),
             time_in_force=TimeInForce(d["time_in_force"]),
             state=OrderState(d["state"]),
-            quantity=_n(d["quantity"], "big", signed=True),
-            price=None if d["price"] is None else _n(d["price"], "big", signed=True),
-            protection=_n(d["protection"], "big", signed=True),
-            filled=_n(d["filled"], "big", signed=True),
-            filled_quote=_n(d["filled_quote"], "big", signed=True),
+            quantity=_u(d["quantity"]),
+            price=None if d["price"] is None else _u(d["price"]),
+            protection=_u(d["protection"]),
+            filled=_u(d["filled"]),
+            filled_quote=_u(d["filled_quote"]),
             locked_asset=d["locked_asset"],
-            locked=_n(d["locked"], "big", signed=True),
-            fee_rate=_n(d["fee_rate"], "big", signed=True),
+            locked=_u(d["locked"]),
+            fee_rate=_u(d["fee_rate"]),
             children=tuple(ChildState.from_wire(x) for x in d["children"]),
             planned=d["planned"],
-            unrouted=_n(d["unrouted"], "big", signed=True),
+            unrouted=_u(d["unrouted"]),
             close_reason=d["close_reason"],
             seq=d["seq"],
-            arrival_mid=None if d["arrival_mid"] is None else _n(d["arrival_mid"], "big", signed=True),
-            best_single_price=None
-            if d["best_single_price"] is None
-            else _n(d["best_single_price"], "big", signed=True),
+            arrival_mid=None if d["arrival_mid"] is None else _u(d["arrival_mid"]),
+            best_single_price=None if d["best_single_price"] is None else _u(d["best_single_price"]),
             sent_at=d["sent_at"],
             accepted_at=d["accepted_at"],
             attempt=d["attempt"],
@@ -1056,9 +1060,9 @@ class PlaceOrder(Record, frozen=True, kw_only=True):
             side=Side(d["side"]),
             order_type=OrderType(d["order_type"]),
             time_in_force=TimeInForce(d["time_in_force"]),
-            quantity=_n(d["quantity"], "big", signed=True),
-            price=None if d["price"] is None else _n(d["price"], "big", signed=True),
-            stop_price=None if d["stop_price"] is None else _n(d["stop_price"], "big", signed=True),
+            quantity=_u(d["quantity"]),
+            price=None if d["price"] is None else _u(d["price"]),
+            stop_price=None if d["stop_price"] is None else _u(d["stop_price"]),
             scheduled_at=d["scheduled_at"],
             expires_at=d["expires_at"],
             sent_at=d["sent_at"],
@@ -1096,11 +1100,11 @@ class Quote(Record, frozen=True, kw_only=True):
     def from_wire(cls, d: dict[str, Any]) -> Quote:
         return cls(
             symbol=d["symbol"],
-            bid=None if d["bid"] is None else _n(d["bid"], "big", signed=True),
-            bid_quantity=None if d["bid_quantity"] is None else _n(d["bid_quantity"], "big", signed=True),
+            bid=None if d["bid"] is None else _u(d["bid"]),
+            bid_quantity=None if d["bid_quantity"] is None else _u(d["bid_quantity"]),
             bid_venue=d["bid_venue"],
-            ask=None if d["ask"] is None else _n(d["ask"], "big", signed=True),
-            ask_quantity=None if d["ask_quantity"] is None else _n(d["ask_quantity"], "big", signed=True),
+            ask=None if d["ask"] is None else _u(d["ask"]),
+            ask_quantity=None if d["ask_quantity"] is None else _u(d["ask_quantity"]),
             ask_venue=d["ask_venue"],
             venues=d["venues"],
             at=d["at"],
@@ -1133,10 +1137,10 @@ class PlannedChild(Record, frozen=True, kw_only=True):
         return cls(
             child_id=d["child_id"],
             venue=d["venue"],
-            price=_n(d["price"], "big", signed=True),
-            quantity=_n(d["quantity"], "big", signed=True),
+            price=_u(d["price"]),
+            quantity=_u(d["quantity"]),
             time_in_force=TimeInForce(d["time_in_force"]),
-            expected_fee=_n(d["expected_fee"], "big", signed=True),
+            expected_fee=_u(d["expected_fee"]),
         )
 
 
@@ -1175,13 +1179,13 @@ class Candidate(Record, frozen=True, kw_only=True):
             venue=d["venue"],
             eligible=d["eligible"],
             reason=d["reason"],
-            score=_n(d["score"], "big", signed=True),
-            price_score=_n(d["price_score"], "big", signed=True),
-            latency_score=_n(d["latency_score"], "big", signed=True),
-            reliability_score=_n(d["reliability_score"], "big", signed=True),
-            liquidity_score=_n(d["liquidity_score"], "big", signed=True),
-            average_price=None if d["average_price"] is None else _n(d["average_price"], "big", signed=True),
-            filled=_n(d["filled"], "big", signed=True),
+            score=_u(d["score"]),
+            price_score=_u(d["price_score"]),
+            latency_score=_u(d["latency_score"]),
+            reliability_score=_u(d["reliability_score"]),
+            liquidity_score=_u(d["liquidity_score"]),
+            average_price=None if d["average_price"] is None else _u(d["average_price"]),
+            filled=_u(d["filled"]),
         )
 
 
@@ -1228,15 +1232,13 @@ class RoutePlan(Record, frozen=True, kw_only=True):
             symbol=d["symbol"],
             attempt=d["attempt"],
             children=tuple(PlannedChild.from_wire(x) for x in d["children"]),
-            unrouted=_n(d["unrouted"], "big", signed=True),
+            unrouted=_u(d["unrouted"]),
             reason=d["reason"],
             candidates=tuple(Candidate.from_wire(x) for x in d["candidates"]),
-            arrival_mid=None if d["arrival_mid"] is None else _n(d["arrival_mid"], "big", signed=True),
-            average_price=None if d["average_price"] is None else _n(d["average_price"], "big", signed=True),
+            arrival_mid=None if d["arrival_mid"] is None else _u(d["arrival_mid"]),
+            average_price=None if d["average_price"] is None else _u(d["average_price"]),
             best_single_venue=d["best_single_venue"],
-            best_single_price=None
-            if d["best_single_price"] is None
-            else _n(d["best_single_price"], "big", signed=True),
+            best_single_price=None if d["best_single_price"] is None else _u(d["best_single_price"]),
             planned_at=d["planned_at"],
         )
 
@@ -1279,8 +1281,8 @@ class RouteRequest(Record, frozen=True, kw_only=True):
             side=Side(d["side"]),
             order_type=OrderType(d["order_type"]),
             time_in_force=TimeInForce(d["time_in_force"]),
-            quantity=_n(d["quantity"], "big", signed=True),
-            price=_n(d["price"], "big", signed=True),
+            quantity=_u(d["quantity"]),
+            price=_u(d["price"]),
             attempt=d["attempt"],
             accepted_at=d["accepted_at"],
         )
@@ -1317,8 +1319,8 @@ class Trade(Record, frozen=True, kw_only=True):
             venue=d["venue"],
             symbol=d["symbol"],
             trade_id=d["trade_id"],
-            price=_n(d["price"], "big", signed=True),
-            quantity=_n(d["quantity"], "big", signed=True),
+            price=_u(d["price"]),
+            quantity=_u(d["quantity"]),
             side=None if d["side"] is None else Side(d["side"]),
             venue_at=d["venue_at"],
             received_at=d["received_at"],
@@ -1360,7 +1362,7 @@ class Transfer(Record, frozen=True, kw_only=True):
             account_id=d["account_id"],
             kind=TransferKind(d["kind"]),
             asset=d["asset"],
-            amount=_n(d["amount"], "big", signed=True),
+            amount=_u(d["amount"]),
             sent_at=d["sent_at"],
         )
 
@@ -1401,7 +1403,7 @@ class VenueHealth(Record, frozen=True, kw_only=True):
             venue=d["venue"],
             status=VenueStatus(d["status"]),
             latency_us=d["latency_us"],
-            success_rate=_n(d["success_rate"], "big", signed=True),
+            success_rate=_u(d["success_rate"]),
             reason=d["reason"],
             at=d["at"],
         )
