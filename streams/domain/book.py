@@ -1,0 +1,187 @@
+"""One venue's level-2 book of one symbol, from snapshots and diffs, right to the last level or not offered at all.
+
+Rules:
+
+* a SNAPSHOT replaces both sides and makes the book live; nothing else does;
+* a DIFF must follow what the book has: with `previous_id` it must name the book's `last_id`, with `first_id` it must start no later than the
+  id after it; a diff that covers only ids the book has is *seen* and changes nothing; a diff that leaves a gap makes the book
+  stale at once, and so do STALE and a level that no market can have;
+* a stale book keeps no levels, so that nothing wrong can be read from it;
+* age is counted from `received_at`, the feed's clock, never from the venue's.
+
+`Ladder` is one side. Its interface (`replace`, `apply`, `best`, iteration from the best level down) is all that the rest of the code
+knows of it, so that it can be exchanged for a more compact one. Prices and quantities are units of 1e-8.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
+
+from schemas.records import BookUpdate, BookUpdateKind, Level
+
+Pair = tuple[int, int]  # price, quantity
+
+
+class BadLevel(ValueError):
+    """A level with a negative quantity or without a positive price."""
+
+
+class Ladder:
+    """One side of a book, best level first. `bids` says which end is the best.
+
+    Sorted keys beside a dictionary: most updates change the quantity of a level that is there, which leaves the keys alone, and
+    most others happen near the best level, which is at the end of the list, where inserting moves little.
+    """
+
+    __slots__ = ("_keys", "_quantities", "_sign")
+
+    def __init__(self, bids: bool) -> None:
+        self._sign = 1 if bids else -1
+        self._keys: list[int] = []  # sign times price, ascending: the best is last
+        self._quantities: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __iter__(self) -> Iterator[Pair]:
+        """Levels from the best down. The ladder must not change meanwhile."""
+        quantities = self._quantities
+        if self._sign > 0:
+            return ((key, quantities[key]) for key in reversed(self._keys))
+        return ((-key, quantities[-key]) for key in reversed(self._keys))
+
+    def best(self) -> Pair | None:
+        """The best level, `None` when there is none."""
+        if not self._keys:
+            return None
+        price = self._keys[-1] * self._sign
+        return price, self._quantities[price]
+
+    def quantity(self, price: int) -> int:
+        """The quantity at a price, 0 when there is no such level."""
+        return self._quantities.get(price, 0)
+
+    def clear(self) -> None:
+        """Forget all levels."""
+        self._keys, self._quantities = [], {}
+
+    def replace(self, levels: Iterable[Level]) -> None:
+        """Take over a whole side; levels of quantity 0 are not there, of a price named twice the last counts. Raises `BadLevel`."""
+        quantities = {level.price: level.quantity for level in levels}
+        for price in [p for p, q in quantities.items() if q == 0]:
+            del quantities[price]
+        if quantities and (min(quantities) <= 0 or min(quantities.values()) < 0):
+            raise BadLevel("a level has no positive price or a negative quantity")
+        sign = self._sign
+        self._quantities, self._keys = quantities, sorted(sign * price for price in quantities)
+
+    def apply(self, levels: Sequence[Level]) -> None:
+        """Set levels; quantity 0 deletes one. Raises `BadLevel`, the ladder being half changed then."""
+        quantities, keys, sign = self._quantities, self._keys, self._sign
+        for level in levels:
+            price, quantity = level.price, level.quantity
+            if quantity > 0:
+                if price not in quantities:
+                    if price <= 0:
+                        raise BadLevel(f"the price {price} is not positive")
+                    insort(keys, sign * price)
+                quantities[price] = quantity
+            elif quantity < 0:
+                raise BadLevel(f"the quantity {quantity} is negative")
+            elif price in quantities:
+                del quantities[price]
+                del keys[bisect_left(keys, sign * price)]
+
+
+class Applied(StrEnum):
+    """What an update did to a book."""
+
+    CHANGED = "CHANGED"
+    SEEN = "SEEN"  # covered by what the book has
+    WAITING = "WAITING"  # a diff for a stale book: a snapshot must come first
+    GAP = "GAP"  # the book went stale: updates are missing
+    STALE = "STALE"  # the feed says so
+    INVALID = "INVALID"  # the book went stale: the update holds a level that cannot be
+
+
+class Book:
+    """The book of one venue. `live` is false until the first snapshot and from each break to the next snapshot.
+
+    `bid` and `ask` are the best levels. `crossed`: the bid is at or above the ask; no continuous market shows that, so it is not believed.
+    """
+
+    __slots__ = ("ask", "asks", "bid", "bids", "crossed", "last_id", "live", "received_at")
+
+    def __init__(self) -> None:
+        self.bids, self.asks = Ladder(bids=True), Ladder(bids=False)
+        self.last_id: int | None = None
+        self.live = False
+        self.received_at = 0
+        self.bid: Pair | None = None
+        self.ask: Pair | None = None
+        self.crossed = False
+
+    def apply(self, update: BookUpdate) -> Applied:
+        """Take over an update of this venue and symbol, in the order of the feed; a repeat is harmless."""
+        if update.kind is BookUpdateKind.STALE:
+            self._break()
+            return Applied.STALE
+        snapshot = update.kind is BookUpdateKind.SNAPSHOT
+        if not snapshot and not self.live:
+            return Applied.WAITING
+        if self._seen(update, snapshot):
+            return Applied.SEEN
+        if not snapshot and self._gap(update):
+            self._break()
+            return Applied.GAP
+        try:
+            if snapshot:
+                self.bids.replace(update.bids)
+                self.asks.replace(update.asks)
+            else:
+                self.bids.apply(update.bids)
+                self.asks.apply(update.asks)
+        except BadLevel:
+            self._break()
+            return Applied.INVALID
+        self.live, self.received_at = True, update.received_at
+        self._look()
+        if snapshot or update.last_id is not None:
+            self.last_id = update.last_id
+        return Applied.CHANGED
+
+    def fresh(self, now: int, most_us: int) -> bool:
+        """Whether the last update came no more than `most_us` before `now`."""
+        return now - self.received_at <= most_us
+
+    def usable(self, now: int, most_us: int) -> bool:
+        """Whether the book may be quoted and routed on."""
+        return self.live and self.fresh(now, most_us) and not self.crossed
+
+    def _seen(self, update: BookUpdate, snapshot: bool) -> bool:
+        if update.last_id is None or self.last_id is None or update.last_id > self.last_id:
+            return False
+        # A venue may count from the start again, which its feed tells by a newer snapshot with smaller ids.
+        return not snapshot or (self.live and update.received_at <= self.received_at)
+
+    def _gap(self, update: BookUpdate) -> bool:
+        if self.last_id is None:
+            return False
+        if update.previous_id is not None and update.previous_id == self.last_id:
+            return False
+        if update.first_id is not None:
+            # After a snapshot the first diff may begin before the snapshot's id and end after it: levels are absolute.
+            return update.first_id > self.last_id + 1
+        return update.previous_id is not None and update.previous_id > self.last_id
+
+    def _break(self) -> None:
+        self.live, self.last_id = False, None
+        self.bids.clear()
+        self.asks.clear()
+        self._look()
+
+    def _look(self) -> None:
+        bid, ask = self.bid, self.ask = self.bids.best(), self.asks.best()
+        self.crossed = bid is not None and ask is not None and bid[0] >= ask[0]
