@@ -1,0 +1,277 @@
+"""What comes back about an order: the router's plan and the venues' execution reports.
+
+Rules:
+
+* a plan answers the order's last route request, once; its children are recorded before anything can be reported about them;
+* a fill is applied once, by the venue's trade id within its child (a venue gives both sides of a trade one id, so a trade with
+  oneself has two children); it pays from the order's reservation;
+* a child ends when the venue says so *and* all fills that the venue counts have come; then only is its order looked at;
+* the order ends when no child is open: FILLED, CANCELLED when its client wanted that, REJECTED when every venue refused all of it,
+  else EXPIRED or CANCELLED as the venues said; what is still locked is given back to the last unit;
+* an UNKNOWN child keeps its order open and its money locked until the venue says what became of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from schemas.records import (
+    ChildState,
+    EventKind,
+    ExecutionKind,
+    ExecutionReport,
+    Fill,
+    OrderRecord,
+    OrderState,
+    PlannedChild,
+    RoutePlan,
+    Side,
+    TimeInForce,
+)
+from streams.domain.commands import cancel_children
+from streams.domain.decision import Impossible, Step, replace
+from streams.domain.events import fill_id
+from streams.domain.ledger import settle
+from streams.domain.money import MAX, assets_of, notional
+from streams.domain.orders import CHILD_ON, CLOSED, ChildOn, On, child, is_open, parent
+
+# Why quantity stayed unfilled, where nobody gave a better code.
+NO_VENUE = "NO_VENUE"
+IOC_REMAINDER = "IOC_REMAINDER"
+CLIENT_CANCEL = "CLIENT_CANCEL"
+VENUE_CANCELLED = "VENUE_CANCELLED"
+VENUE_EXPIRED = "VENUE_EXPIRED"
+VENUE_REJECTED = "VENUE_REJECTED"
+
+_ENDED = {
+    ExecutionKind.CANCELLED: VENUE_CANCELLED,
+    ExecutionKind.EXPIRED: VENUE_EXPIRED,
+    ExecutionKind.REJECTED: VENUE_REJECTED,
+    ExecutionKind.NOT_SENT: VENUE_REJECTED,
+}
+
+
+def planned(step: Step, plan: RoutePlan) -> None:
+    """The router's decision: the children are on their way to the venues."""
+    order = step.the_order()
+    state = parent(order.state, On.PLAN)
+    if order.planned or plan.attempt != order.attempt:
+        raise Impossible("UNEXPECTED_PLAN", f"attempt {plan.attempt}: the order waits for none or another")
+    wrong = _mismatch(order, plan)
+    if wrong:
+        raise Impossible("PLAN_MISMATCH", wrong)
+    step.order = replace(
+        order,
+        state=state,
+        children=order.children + tuple(_child(c) for c in plan.children),
+        planned=True,
+        unrouted=plan.unrouted,
+        arrival_mid=plan.arrival_mid,
+        best_single_price=plan.best_single_price,
+        close_reason=NO_VENUE if plan.unrouted else "",
+    )
+    step.tell(EventKind.ROUTED, NO_VENUE if plan.unrouted else "", plan.reason)
+    if state is OrderState.PENDING_CANCEL:
+        cancel_children(step)
+    _end_if_done(step)
+
+
+def _child(c: PlannedChild) -> ChildState:
+    return ChildState(
+        child_id=c.child_id,
+        venue=c.venue,
+        state=OrderState.ROUTING,
+        quantity=c.quantity,
+        price=c.price,
+        filled=0,
+        trades=(),
+        cancel_sent=False,
+    )
+
+
+def _mismatch(order: OrderRecord, plan: RoutePlan) -> str:
+    """What a plan has that its order does not allow, or empty."""
+    ids = {c.child_id for c in order.children} | {c.child_id for c in plan.children}
+    sign = 1 if order.side is Side.BUY else -1
+    if plan.symbol != order.symbol:
+        return f"the order is of {order.symbol}, the plan of {plan.symbol}"
+    if len(ids) != len(order.children) + len(plan.children):
+        return "a child id is used twice"
+    if plan.unrouted < 0 or any(c.quantity <= 0 for c in plan.children):
+        return "a quantity is not positive"
+    total = sum(c.quantity for c in plan.children) + plan.unrouted
+    if total != order.quantity - order.filled:
+        return f"the plan is about {total}, the order about {order.quantity - order.filled}"
+    if any(sign * c.price > sign * order.protection for c in plan.children):
+        return f"a child goes beyond the protection price {order.protection}"
+    return ""
+
+
+def reported(step: Step, report: ExecutionReport) -> None:
+    """A venue's word about a child."""
+    order = step.the_order()
+    at = next((i for i, c in enumerate(order.children) if c.child_id == report.child_id), None)
+    if at is None:
+        raise Impossible("UNKNOWN_CHILD", f"order {order.order_id} has no child {report.child_id}")
+    one = order.children[at]
+    if (report.venue, report.symbol) != (one.venue, order.symbol):
+        raise Impossible("REPORT_MISMATCH", f"child {one.child_id} is {order.symbol} at {one.venue}")
+    _BY_KIND[report.kind](step, at, one, report)
+
+
+def _put(step: Step, at: int, one: ChildState) -> OrderRecord:
+    order = step.the_order()
+    step.order = order = replace(order, children=(*order.children[:at], one, *order.children[at + 1 :]))
+    return order
+
+
+def _accepted(step: Step, at: int, one: ChildState, report: ExecutionReport) -> None:
+    state = child(one.state, ChildOn.ACCEPTED)
+    if state is one.state:
+        return
+    one = replace(one, state=state)
+    order = _put(step, at, one)
+    step.order = replace(order, state=parent(order.state, On.WORK))
+    step.tell(EventKind.WORKING, child=one)
+
+
+def _unknown(step: Step, at: int, one: ChildState, report: ExecutionReport) -> None:
+    state = child(one.state, ChildOn.UNKNOWN)
+    if state is one.state:
+        return
+    one = replace(one, state=state)
+    _put(step, at, one)
+    step.tell(EventKind.CHILD_UNKNOWN, report.reason_code, report.reason, child=one)
+
+
+def _filled(step: Step, at: int, one: ChildState, report: ExecutionReport) -> None:
+    trade_id, price, quantity = report.trade_id, report.price, report.quantity
+    if not trade_id or price is None or quantity is None or not 0 < price < MAX or not 0 < quantity < MAX:
+        raise Impossible("MALFORMED_REPORT", "a fill has a trade id, a positive price and a positive quantity")
+    if trade_id in one.trades:
+        return
+    order = step.the_order()
+    filled, total = one.filled + quantity, order.filled + quantity
+    if filled > one.quantity or total > order.quantity:
+        raise Impossible("OVERFILL", f"{filled} of {one.quantity} at {one.venue}, {total} of {order.quantity} in all")
+    fee, fee_asset = report.fee or 0, report.fee_asset or (assets_of(order.symbol) or ("", ""))[1]
+    one = replace(
+        one,
+        state=child(one.state, ChildOn.FILL_ALL if filled == one.quantity else ChildOn.FILL),
+        filled=filled,
+        trades=(*one.trades, trade_id),
+    )
+    state = parent(order.state, On.FILL_ALL if total == order.quantity else On.FILL)
+    left = settle(step.funds, order, price, quantity, fee, fee_asset)
+    _put(step, at, one)
+    step.order = order = replace(
+        step.the_order(),
+        filled=total,
+        filled_quote=order.filled_quote + notional(price, quantity),
+        locked=left,
+    )
+    if state is OrderState.FILLED:
+        step.close(On.FILL_ALL, "")
+    else:
+        step.order = replace(order, state=state)
+        _back_if_refused(step)
+    step.tell(EventKind.FILL, child=one, trade_id=trade_id)
+    step.fill(
+        Fill(
+            fill_id=fill_id(report.venue, report.symbol, trade_id),
+            account_id=order.account_id,
+            order_id=order.order_id,
+            client_order_id=order.client_order_id,
+            child_id=one.child_id,
+            venue=report.venue,
+            symbol=report.symbol,
+            side=order.side,
+            price=price,
+            quantity=quantity,
+            fee=fee,
+            fee_asset=fee_asset,
+            liquidity=report.liquidity,
+            arrival_mid=order.arrival_mid,
+            best_single_price=order.best_single_price,
+            venue_at=report.at if report.venue_at is None else report.venue_at,
+            at=step.cause.now,
+        )
+    )
+    _end_if_done(step)
+
+
+def _ended(step: Step, at: int, one: ChildState, report: ExecutionReport) -> None:
+    state = child(one.state, CHILD_ON[report.kind])
+    if one.state in CLOSED:
+        return
+    code = report.reason_code or _ENDED[report.kind]
+    one = replace(one, state=state, expected=report.cumulative_quantity, cancel_sent=False)
+    order = _put(step, at, one)
+    step.order = replace(order, close_reason=code)
+    _back_if_refused(step)
+    step.tell(EventKind.CHILD_CLOSED, code, report.reason, child=one)
+    _end_if_done(step)
+
+
+def _cancel_rejected(step: Step, at: int, one: ChildState, report: ExecutionReport) -> None:
+    child(one.state, ChildOn.CANCEL_REJECTED)
+    if not one.cancel_sent or one.state in CLOSED:
+        return
+    one = replace(one, cancel_sent=False)
+    _put(step, at, one)
+    _back_if_refused(step)
+    step.tell(EventKind.CANCEL_REJECTED, report.reason_code, report.reason, child=one)
+
+
+_BY_KIND: Mapping[ExecutionKind, Callable[[Step, int, ChildState, ExecutionReport], None]] = {
+    ExecutionKind.ACCEPTED: _accepted,
+    ExecutionKind.UNKNOWN: _unknown,
+    ExecutionKind.FILL: _filled,
+    ExecutionKind.REJECTED: _ended,
+    ExecutionKind.NOT_SENT: _ended,
+    ExecutionKind.CANCELLED: _ended,
+    ExecutionKind.EXPIRED: _ended,
+    ExecutionKind.CANCEL_REJECTED: _cancel_rejected,
+}
+
+
+def _back_if_refused(step: Step) -> None:
+    """A cancel that no venue is considering any more, while children live: the order is again what it was."""
+    order = step.the_order()
+    live = [c for c in order.children if c.state not in CLOSED]
+    if order.state is not OrderState.PENDING_CANCEL or not live or any(c.cancel_sent for c in live):
+        return
+    if order.filled:
+        on = On.BACK_TO_PARTIAL
+    elif any(c.state is OrderState.WORKING for c in live):
+        on = On.BACK_TO_WORKING
+    else:
+        on = On.BACK_TO_ROUTING
+    step.order = replace(order, state=parent(order.state, on))
+
+
+def _end_if_done(step: Step) -> None:
+    order = step.the_order()
+    if order.state in CLOSED or any(is_open(c) for c in order.children):
+        return
+    on, code = _ending(order)
+    step.close(on, code)
+    step.tell(EventKind.CLOSED, code)
+
+
+def _ending(order: OrderRecord) -> tuple[On, str]:
+    """How an order ends of which quantity is left and no child is open."""
+    states = {c.state for c in order.children}
+    if order.state is OrderState.PENDING_CANCEL:
+        return On.END_CANCELLED, CLIENT_CANCEL
+    refused = order.filled == 0 and states <= {OrderState.REJECTED}
+    if order.time_in_force is TimeInForce.IOC:
+        if refused and states:
+            return On.END_REJECTED, order.close_reason
+        told = OrderState.REJECTED in states or not states
+        return On.END_EXPIRED, order.close_reason if told else IOC_REMAINDER
+    if refused:  # or no venue was there to ask
+        return On.END_REJECTED, order.close_reason
+    if OrderState.CANCELLED in states:
+        return On.END_CANCELLED, order.close_reason
+    return On.END_EXPIRED, order.close_reason
