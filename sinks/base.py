@@ -47,6 +47,10 @@ class Later(Exception):
         self.after = after
 
 
+class Rewind(Exception):
+    """The target no longer holds what was written to it (it was restored, or wiped): `resume` is asked again, and read from there."""
+
+
 class Unusable(Exception):
     """The target contradicts the log (it is ahead of it): a person must decide, so the process ends."""
 
@@ -79,12 +83,15 @@ class Sink(ABC):
     def write(self, batch: Sequence[Row]) -> None:
         """Make the rows durable before returning. May see rows again after a failure: must be repeatable.
 
-        Rows of one partition come in the order of the log. Raises `Refused`, or one of `transient`. A sink that has `resume` raises
+        Rows of one partition come in the order of the log. Raises `Refused`, `Rewind`, or one of `transient`. A sink that has `resume` raises
         `Refused` before it writes anything, so that a refused row is dead-lettered before the target holds a later one.
         """
 
-    def resume(self, places: Sequence[Place]) -> Mapping[Place, int]:
-        """The next offset that the target needs of each place; a place left out is read from the group's committed offset."""
+    def resume(self, committed: Mapping[Place, int]) -> Mapping[Place, int]:
+        """The next offset that the target needs of each place, given the group's committed ones (0 where it has none).
+
+        Called whenever partitions are opened. A place left out is read from the committed offset.
+        """
         return {}
 
     def close(self) -> None:  # noqa: B027 - most targets have nothing to close

@@ -21,7 +21,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException
 
 from schemas.codec import Codec, DecodeError, RegistryUnavailable
 from schemas.records import Record
-from sinks.base import Later, Place, Refused, Row, Settings, Sink, Unusable
+from sinks.base import Later, Place, Refused, Rewind, Row, Settings, Sink, Unusable
 from sinks.letters import DeadLetters
 
 log = logging.getLogger(__name__)
@@ -82,12 +82,13 @@ class Runner:
                 **({"group.instance.id": instance} if instance else {}),
                 **kafka,
                 "auto.offset.reset": "earliest",
-                "partition.assignment.strategy": "range",  # all is given back before it is given anew: see `_revoked`
+                "partition.assignment.strategy": "range",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
             }
         )
         self._passing: tuple[type[Exception], ...] = (KafkaException, *sink.transient)
+        self._left: tuple[type[Exception], ...] = (Rewind, *self._passing)
         self._batch = _Batch()
         self._unopened: set[Place] = set()
         self._opened: dict[Place, int] = {}  # -> the group's committed offset when it was opened
@@ -116,7 +117,11 @@ class Runner:
                     continue
                 self._take()
                 if self._due():
-                    self._again(self._flush)
+                    try:
+                        self._again(self._flush)
+                    except Rewind as error:
+                        log.warning("%s: reading again from where the target is: %s", self._name, error)
+                        self._assigned(self._consumer, [self._at(p) for p in self._opened])
             self._drain()
         finally:
             self._consumer.close()
@@ -131,7 +136,7 @@ class Runner:
             return
         try:
             self._flush()
-        except self._passing as error:
+        except self._left as error:
             log.warning("%s: left with records in hand, to be read again: %s", self._name, _text(error))
 
     # --- partitions
@@ -140,27 +145,32 @@ class Runner:
         # Opening may need the target, which may be down: not in a callback. Till then nothing is read.
         consumer.assign(partitions)
         consumer.pause(partitions)
+        self._forget()
         self._unopened = {self._of(p.topic, p.partition) for p in partitions}
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """All we had is another's now, or will be given anew: nothing of it was committed, so it is read again."""
-        self._batch = _Batch()
-        self._carried = []
-        self._unopened = set()
-        self._opened = {}
+        # All of them: with this assignor everything is given back before it is given anew.
+        self._forget()
+
+    def _forget(self) -> None:
+        """Nothing in hand was committed: whoever opens the partitions next reads it again."""
+        self._batch, self._carried = _Batch(), []
+        self._unopened, self._opened = set(), {}
 
     def _open(self) -> None:
         """Start every assigned partition where the target left off, or else the group."""
         places = sorted(self._unopened)
         if not places:
             return
-        wanted = self._sink.resume(places)
-        starts, opened = [], {}
-        for found in self._consumer.committed([self._at(p) for p in places], timeout=KAFKA_SECONDS):
+        group = self._consumer.committed([self._at(p) for p in places], timeout=KAFKA_SECONDS)
+        for found in group:
             if found.error:
                 raise KafkaException(found.error)
+        opened = {self._of(found.topic, found.partition): max(found.offset, 0) for found in group}
+        wanted = self._sink.resume(opened)
+        starts = []
+        for found in group:
             place = self._of(found.topic, found.partition)
-            opened[place] = max(found.offset, 0)
             offset = wanted.get(place)
             if offset is not None:
                 low, high = self._consumer.get_watermark_offsets(found, timeout=KAFKA_SECONDS)
@@ -305,11 +315,3 @@ class Runner:
 
 def _text(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".strip()[:500]
-
-
-def places_of(rows: Sequence[Row]) -> dict[Place, list[Row]]:
-    """The rows of each partition, in the order of the log."""
-    found: dict[Place, list[Row]] = {}
-    for row in rows:
-        found.setdefault((row.topic, row.partition), []).append(row)
-    return found
