@@ -71,7 +71,7 @@ async def main(config: Mapping[str, Any], venues: list[FeedVenue], settings: Fee
     registered = codec
     return await follow(
         venues,
-        lambda lost: Publisher(config["kafka"], registered, lost),
+        lambda lost: Publisher(config["kafka"], registered, lost, settings.prefix),
         lambda: time.time_ns() // 1000,
         random.random,
         stop,

@@ -31,7 +31,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FeedSettings:
-    """Seconds, unless named otherwise. `depth`: levels a side of a published snapshot. `snapshots`: REST snapshots at once, a venue."""
+    """Seconds, unless named otherwise.
+
+    `depth`: levels a side of a published snapshot; `snapshots`: REST snapshots at once, a venue; `prefix` is put before the topics' names.
+    """
 
     snapshot_seconds: float = 5.0
     silence_seconds: float = 5.0
@@ -42,6 +45,7 @@ class FeedSettings:
     drain_seconds: float = 10.0
     depth: int = 1000
     snapshots: int = 4
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

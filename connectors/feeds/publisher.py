@@ -61,7 +61,9 @@ def _merged(before: tuple[Level, ...], after: tuple[Level, ...]) -> tuple[Level,
 class Publisher:
     """Publishes from one event loop. `lost` is called with (venue, symbol) when a record of its book was not taken."""
 
-    def __init__(self, kafka: Mapping[str, Any], codec: Codec, lost: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, kafka: Mapping[str, Any], codec: Codec, lost: Callable[[str, str], None], prefix: str = ""
+    ) -> None:
         self._producer = Producer(
             {
                 "linger.ms": 5,
@@ -76,7 +78,7 @@ class Publisher:
                 "error_cb": self._failed,
             }
         )
-        self._codec, self._lost = codec, lost
+        self._codec, self._lost, self._prefix = codec, lost, prefix
         self._books: dict[Key, list[BookUpdate]] = {}
         self._trades: deque[Trade] = deque()
         self.published = self.conflated = self.losses = self.trades_dropped = 0
@@ -137,7 +139,10 @@ class Publisher:
         value = self._codec.encode(record)
         try:
             self._producer.produce(
-                topic, value, key[1].encode(), on_delivery=lambda error, _: self._delivered(topic, key, error)
+                self._prefix + topic,
+                value,
+                key[1].encode(),
+                on_delivery=lambda error, _: self._delivered(topic, key, error),
             )
         except BufferError:
             return False

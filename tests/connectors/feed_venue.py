@@ -62,6 +62,10 @@ class VenueBook:
         return Depth(None, self.update, None, tuple(self.bids.items()), tuple(self.asks.items()), None)
 
 
+class Witnessed(dict[int, Sides]):
+    """A truth that is not known beforehand: the book first read at an update id, which every later reading must repeat."""
+
+
 class Reader:
     """Rebuilds one venue's book of one symbol; `truth` is the venue's book at each update id."""
 
@@ -94,6 +98,8 @@ class Reader:
                         mine.pop(price, None)
             self.last_id = update.last_id
         assert self.last_id is not None
+        if isinstance(self.truth, Witnessed):
+            self.truth.setdefault(self.last_id, (dict(self.book[0]), dict(self.book[1])))
         assert self.book == self.truth[self.last_id], f"not the venue's book at update {self.last_id}"
 
 

@@ -9,14 +9,16 @@ import signal
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from feed_venue import FeedVenue, Reader, VenueBook
+from feed_venue import FeedVenue, Reader, Sides, VenueBook, Witnessed
 
 from connectors.feeds.binance import Binance
 from connectors.feeds.follower import Follower
@@ -76,6 +78,11 @@ class Watch:
                 else:
                     self.updates.append(record)
                     self.readers[record.symbol].take(record)
+
+    async def reaches(self, symbol: str, last_id: int) -> None:
+        """Until the symbol's book is known to be as far as an update of the venue."""
+        reader = self.readers[symbol]
+        await self.until(lambda: reader.last_id is not None and reader.last_id >= last_id)
 
     def of(self, symbol: str) -> list[BookUpdateKind]:
         return self.readers[symbol].kinds
@@ -326,3 +333,76 @@ async def test_what_kafka_does_not_take_is_known(codec: Codec) -> None:
     publisher.book(follower.stale(1))
     assert not await publisher.drain(SECONDS)
     assert lost == [("alpha", "BTC/USDT")]
+
+
+# --- against the simulator
+
+
+async def simulator(config: Path) -> tuple[asyncio.subprocess.Process, dict[str, Any]]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "connectors.simulator", "--config", str(config), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    line = await asyncio.wait_for(process.stdout.readline(), SECONDS)
+    return process, json.loads(line)["ready"]
+
+
+async def test_the_simulators_books_are_followed_through_its_death(
+    stack: Addresses, codec: Codec, name: str, tmp_path: Path
+) -> None:
+    symbols = [{"symbol": s, "tick": "0.01", "lot": "0.00001"} for s in ("BTC/USDT", "ETH/USDT")]
+    books = {"kind": "generated", "mid": {"BTC/USDT": "60000", "ETH/USDT": "2500"}, "updates_per_s": 15}
+    venue = {"name": name, "port": 0, "symbols": symbols, "books": books}
+    config = tmp_path / "simulator.json"
+    config.write_text(json.dumps({"seed": 7, "venues": [venue]}))
+    process, ready = await simulator(config)
+    config.write_text(
+        json.dumps({"seed": 8, "venues": [venue | {"port": int(ready[name]["rest_url"].split(":")[-1])}]})
+    )
+    names = [s["symbol"] for s in symbols]
+    truth: dict[str, dict[int, Sides]] = {s: Witnessed() for s in names}
+    watch = Watch(stack, codec, name, {s: Reader(truth[s]) for s in names})
+    feed_config = tmp_path / "feed.json"
+    feed_config.write_text(
+        json.dumps(
+            {
+                "kafka": {"bootstrap.servers": stack.kafka},
+                "registry": stack.registry,
+                "venues": [{"name": name, "exchange": "binance", **ready[name], "symbols": names}],
+                "snapshot_seconds": 1,
+            }
+        )
+    )
+    feed = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "connectors.feeds", "--config", str(feed_config), stderr=asyncio.subprocess.DEVNULL
+    )
+    exchange = Binance()
+    try:
+        async with aiohttp.ClientSession() as http:
+            for life in range(2):
+                same: Counter[str] = Counter()
+                # The venue's answer between two steps of its stream is a state that the log has or is about to have.
+                while min(same[s] for s in names) < 5:
+                    for symbol in names:
+                        async with http.get(exchange.snapshot_url(ready[name]["rest_url"], symbol)) as answer:
+                            said = exchange.snapshot(await answer.read())
+                        await watch.reaches(symbol, said.last_id)
+                        if (told := truth[symbol].get(said.last_id)) is not None:
+                            assert told == (dict(said.bids), dict(said.asks))
+                            same[symbol] += 1
+                await watch.until(lambda: len(watch.trades) > 0)
+                if life == 0:
+                    process.kill()
+                    await process.wait()
+                    await watch.until(lambda: all(watch.of(s)[-1] is STALE for s in names))
+                    for seen in truth.values():
+                        seen.clear()
+                    process, _ = await simulator(config)
+        feed.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(feed.wait(), SECONDS) == 0
+    finally:
+        watch.close()
+        for started in (feed, process):
+            if started.returncode is None:
+                started.kill()
+                await started.wait()
