@@ -7,7 +7,7 @@ Rules:
   was not recorded with them and begins at its own first record.
 * A recorded book starts with its first snapshot; changes that a snapshot covers are skipped; a later snapshot replaces the book.
   After the last record the last book stays.
-* Displayed quantities are cut down to whole lots, as a venue has them.
+* Displayed and traded quantities are cut down to whole lots, as a venue has them.
 """
 
 from __future__ import annotations
@@ -83,9 +83,11 @@ class Player:
     def apply(self, record: Recorded) -> None:
         """Bring one record into the book."""
         market, at = self._markets[record.symbol], self._now()
+        lot = market.rules.lot
         if record.kind == "trade":
-            if record.price and record.quantity and record.side is not None:
-                self._exchange.printed(market, record.price, record.quantity, record.side.value, at)
+            quantity = (record.quantity or 0) // lot * lot
+            if record.price and quantity and record.side is not None:
+                self._exchange.printed(market, record.price, quantity, record.side.value, at)
             return
         whole = record.kind == "snapshot"
         if whole:
@@ -96,7 +98,6 @@ class Player:
             covered = self._covered[record.symbol]
             if covered is not None and record.last_id is not None and record.last_id <= covered:
                 return
-        lot = market.rules.lot
         self._exchange.show(market, in_lots(record.bids, lot), in_lots(record.asks, lot), at, whole)
 
 
