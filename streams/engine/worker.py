@@ -182,11 +182,15 @@ def announce(partitions: list[int]) -> None:
 
 def run(agent: Agent, settings: WorkerSettings) -> None:
     """Run until SIGTERM or SIGINT, which drain; does not return: the process exits with 0, or 1 for what could not be gone on with."""
-    settings.home.mkdir(parents=True, exist_ok=True)
+    start(AgentApp(agent, settings))
+
+
+def start(app: AgentApp) -> None:
+    """The same for an app that was added to."""
+    app.settings.home.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for noisy in ("aiokafka", "faust", "mode"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     uvloop.install()
-    app = AgentApp(agent, settings)
     worker = app.Worker(loglevel=None, override_logging=False, quiet=True, debug=False, redirect_stdouts=False)
     worker.execute_from_commandline()
