@@ -11,8 +11,8 @@ Rules:
 
 * everything is yielded in the order of the file, which is that of arrival; where the recorder's clock was set back, time stands still
   until it has caught up;
-* nothing is judged here: changes before a REST snapshot, which it may cover, are yielded with their ids, and skipping them is the
-  user's work (`Exchange.covered`, `Exchange.follows`);
+* `read` judges nothing: changes before a REST snapshot are yielded with their ids, whether it covers them or not; who wants a book
+  rather than the file takes `settled(read(…))`;
 * numbers go from decimal text to ints of 1e-8 and are never floats; what is finer than 1e-8 is floored;
 * of inverse contracts (BitMEX XBTUSD, Deribit BTC-PERPETUAL: an amount is in US dollars) the base quantity is amount / price, floored
   to 1e-8; a level too small for that would read as deleted, which is what can be traded there.
@@ -23,8 +23,9 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -40,6 +41,7 @@ from schemas.records import Side
 Kind = Literal["snapshot", "diff", "trade"]
 
 BINANCE = "binance"
+RECENT = 1000  # changes that a snapshot may be older than
 # Longest first: BTCFDUSD is BTC in FDUSD, not BTCFD in USD.
 QUOTES = (
     "FDUSD",
@@ -98,6 +100,37 @@ def read(path: Path, venue: str | None = None) -> Iterator[Recorded]:
     A raw file has no venue's name: `venue` gives it (default `binance`). In the tardis form it is the exchange's, and `venue` filters.
     """
     return _reading(path, lambda lines: _raw(lines, venue or BINANCE), lambda lines: _tardis(lines, venue))
+
+
+def settled(items: Iterable[Recorded]) -> Iterator[Recorded]:
+    """What a book is rebuilt from: of each symbol a snapshot first, then every change that it does not hold, each once.
+
+    A REST snapshot is older than its answer: changes that came before it and reach beyond it are given again, right after it and at its
+    time. Trades pass. Changes before the first snapshot that it covers, or that have no ids, are left out.
+    """
+    recent: dict[tuple[str, str], deque[Recorded]] = defaultdict(lambda: deque(maxlen=RECENT))
+    held: dict[tuple[str, str], int | None] = {}
+    for item in items:
+        key = (item.venue, item.symbol)
+        if item.kind == "trade":
+            yield item
+        elif item.kind == "snapshot":
+            yield item
+            held[key] = item.last_id
+            for change in recent[key]:
+                if _beyond(change, held[key]):
+                    yield replace(change, at_us=item.at_us)
+                    held[key] = change.last_id
+        else:
+            if item.last_id is not None:
+                recent[key].append(item)
+            if key in held and _beyond(item, held[key]):
+                yield item
+                held[key] = item.last_id
+
+
+def _beyond(change: Recorded, last_id: int | None) -> bool:
+    return change.last_id is None or last_id is None or change.last_id > last_id
 
 
 def frames(path: Path) -> Iterator[tuple[int, bytes]]:

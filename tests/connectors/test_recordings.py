@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from connectors.feeds.amounts import floor_decimal, floor_units
 from connectors.feeds.binance import Binance
 from connectors.feeds.market import Depth
-from connectors.recordings import Recorded, frames, read, unified, venues
+from connectors.recordings import Recorded, frames, read, settled, unified, venues
 from schemas.records import Side
 
 DATA = Path(os.environ.get("BESTEX_DATA", Path(__file__).parents[2] / "../shared/data")) / "recordings"
@@ -121,6 +122,42 @@ def test_the_book_is_the_venues_own_after_every_change(path: Path, changes: int,
     assert len(bests) == changes
     for update, ours in bests.items():
         assert ours == said[ids[bisect_right(ids, update) - 1]], f"at update {update}"
+
+
+@pytest.mark.parametrize("path", [SPOT, USDM], ids=["spot", "usdm"])
+def test_a_settled_recording_needs_no_rules_of_continuity(path: Path) -> None:
+    bests, _, _ = books_by_id(recorded(path))
+    book = Book()
+    told = [item for item in settled(read(path)) if item.kind != "trade"]
+    assert [item.kind for item in told[:2]] == ["snapshot", "diff"]
+    assert [item.last_id for item in told[1:]] == list(bests)
+    for item in told:
+        book.take(item)
+        assert item.kind == "snapshot" or book.best() == bests[item.last_id or 0]
+    assert [item.at_us for item in told] == sorted(item.at_us for item in told)
+
+
+def test_settled_gives_what_a_late_snapshot_does_not_hold_once_more() -> None:
+    def item(at: int, kind: Any, last_id: int | None) -> Recorded:
+        return Recorded(at, "alpha", "BTC/USDT", kind, last_id=last_id)
+
+    given_ids = [
+        ("diff", 10),
+        ("diff", 14),
+        ("snapshot", 12),
+        ("diff", 14),
+        ("diff", 16),
+        ("snapshot", 15),
+        ("diff", 18),
+    ]
+    told = [(i.at_us, i.kind, i.last_id) for i in settled(item(at, kind, n) for at, (kind, n) in enumerate(given_ids))]
+    assert told == [
+        (2, "snapshot", 12), (2, "diff", 14), (4, "diff", 16), (5, "snapshot", 15), (5, "diff", 16), (6, "diff", 18),
+    ]  # fmt: skip
+    no_ids = [item(at, kind, None) for at, kind in enumerate(("diff", "snapshot", "diff"))]
+    assert [i.at_us for i in settled(no_ids)] == [1, 2]
+    trade = Recorded(0, "alpha", "BTC/USDT", "trade", trade_id="1")
+    assert list(settled([trade])) == [trade]
 
 
 def test_every_amount_of_a_real_file_is_exact() -> None:
