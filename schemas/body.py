@@ -5,24 +5,12 @@ It is the same bytes that `schemas.codec.Codec.encode` puts behind its five byte
 
 from __future__ import annotations
 
-import io
-import json
-from functools import cache
-from typing import Any
-
-import fastavro
-
-from schemas.codec import schema_text, without_logical_types
 from schemas.records import Record
-
-
-@cache
-def _schema(cls: type[Record]) -> Any:
-    return fastavro.parse_schema(without_logical_types(json.loads(schema_text(cls))))
 
 
 def avro_body(record: Record) -> bytes:
     """The body of `record`. Raises `ValueError` for a value that its schema cannot hold."""
-    out = io.BytesIO()
-    fastavro.schemaless_writer(out, _schema(type(record)), record.to_wire())
-    return out.getvalue()
+    try:
+        return record.body()
+    except (TypeError, AttributeError, KeyError, OverflowError) as error:
+        raise ValueError(f"{record.AVRO} cannot be written: {type(error).__name__}: {error}") from error

@@ -17,11 +17,11 @@ from typing import Any, Protocol, TypeVar
 import fastavro
 
 from schemas import records
+from schemas.binary import MAX_MONEY as MAX_MONEY
 from schemas.records import Record
 
 AVRO_DIR = Path(__file__).parent / "avro"
 BY_NAME: Mapping[str, type[Record]] = {cls.AVRO: cls for cls in records.RECORDS}
-MAX_MONEY = records.MAX_MONEY
 
 R = TypeVar("R", bound=Record)
 
@@ -97,11 +97,11 @@ def _units(schema: Any, at: str = "") -> dict[str, tuple[str, int]]:
 
 
 class _Reader:
-    """How to read the messages of one schema id."""
+    """How to read the messages of one schema id. `writer` is None for our own version, which the record reads itself."""
 
     __slots__ = ("cls", "reader", "writer")
 
-    def __init__(self, cls: type[Record], writer: Any, reader: Any | None) -> None:
+    def __init__(self, cls: type[Record], writer: Any | None, reader: Any | None) -> None:
         self.cls, self.writer, self.reader = cls, writer, reader
 
 
@@ -110,29 +110,24 @@ class Codec:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._writers: dict[type[Record], tuple[bytes, Any]] = {}
+        self._heads: dict[type[Record], bytes] = {}
         self._readers: dict[int, _Reader] = {}
         self._parsed: dict[str, Any] = {}
         self.ids: dict[str, int] = {}
         for name, cls in BY_NAME.items():
             text = schema_text(cls)
             schema_id = registry.register(name, text)
-            parsed = fastavro.parse_schema(without_logical_types(json.loads(text)))
             self.ids[name] = schema_id
-            self._parsed[name] = parsed
-            self._writers[cls] = (b"\0" + schema_id.to_bytes(4, "big"), parsed)
-            self._readers[schema_id] = _Reader(cls, parsed, None)
+            self._parsed[name] = fastavro.parse_schema(without_logical_types(json.loads(text)))
+            self._heads[cls] = b"\0" + schema_id.to_bytes(4, "big")
+            self._readers[schema_id] = _Reader(cls, None, None)
 
     def encode(self, record: Record) -> bytes:
         """The message of a record. Raises `ValueError` for a value that its schema cannot hold."""
-        head, parsed = self._writers[type(record)]
-        out = io.BytesIO()
-        out.write(head)
         try:
-            fastavro.schemaless_writer(out, parsed, record.to_wire())
-        except (TypeError, AttributeError, OverflowError) as error:
-            raise ValueError(f"{record.AVRO} cannot be written: {error}") from error
-        return out.getvalue()
+            return self._heads[type(record)] + record.body()
+        except (TypeError, AttributeError, KeyError, OverflowError) as error:
+            raise ValueError(f"{record.AVRO} cannot be written: {type(error).__name__}: {error}") from error
 
     def decode(self, data: bytes | None, *expected: type[R]) -> R:
         """The record in a message, which must be one of `expected`. Raises `DecodeError`, `RegistryUnavailable`."""
@@ -145,15 +140,21 @@ class Codec:
         if not issubclass(how.cls, expected):
             names = ", ".join(cls.AVRO for cls in expected)
             raise DecodeError("WRONG_RECORD", f"{how.cls.AVRO} is not one of: {names}")
-        body = io.BytesIO(data)
-        body.seek(5)
+        record: Any
         try:
-            record = how.cls.from_wire(fastavro.schemaless_reader(body, how.writer, how.reader))  # type: ignore[arg-type]
-        except Exception as error:  # fastavro raises whatever its C code meets: IndexError, EOFError, MemoryError …
+            if how.writer is None:
+                record, end = how.cls.read(data, 5)
+            else:
+                body = io.BytesIO(data)
+                body.seek(5)
+                record = how.cls.from_wire(fastavro.schemaless_reader(body, how.writer, how.reader))  # type: ignore[arg-type]
+                end = body.tell()
+        except Exception as error:  # whatever reading nonsense meets: IndexError, KeyError, UnicodeDecodeError, EOFError, MemoryError …
             raise DecodeError("MALFORMED_AVRO", f"{type(error).__name__}: {error}") from error
-        if body.tell() != len(data):
-            raise DecodeError("MALFORMED_AVRO", f"{len(data) - body.tell()} bytes are left over")
-        return record  # type: ignore[return-value]  # issubclass was checked above
+        if end != len(data):
+            what = "bytes are left over" if end < len(data) else "bytes are missing"
+            raise DecodeError("MALFORMED_AVRO", f"{abs(len(data) - end)} {what}")
+        return record  # type: ignore[no-any-return]  # issubclass was checked above
 
     def _learn(self, schema_id: int) -> _Reader:
         text = self._registry.fetch(schema_id)

@@ -1,32 +1,32 @@
 """Typed records of the flow. Generated from `avro/` by `schemas.generate`: do not edit.
 
-Decimals are exact ints of 1e-8, timestamps ints of microseconds since the epoch (UTC).
+Decimals are exact ints of 1e-8, timestamps ints of microseconds since the epoch (UTC). `body` and `read` are Avro's binary encoding of
+each record, written out field by field.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import msgspec
 
-
-MAX_MONEY = 10**20  # decimal(20,8) holds less than this, in units of 1e-8
-
-
-def _m(value: int) -> bytes:
-    """An int of 1e-8 as Avro's decimal bytes (two's complement, big-endian, shortest)."""
-    if not -MAX_MONEY < value < MAX_MONEY:
-        raise ValueError(f"{value} units of 1e-8 do not fit decimal(20,8)")
-    return value.to_bytes(((value if value >= 0 else ~value).bit_length() + 8) // 8, "big", signed=True)
-
-
-def _u(raw: bytes) -> int:
-    """The int of 1e-8 in Avro's decimal bytes."""
-    value = int.from_bytes(raw, "big", signed=True)
-    if not -MAX_MONEY < value < MAX_MONEY:
-        raise ValueError(f"a decimal of {len(raw)} bytes does not fit decimal(20,8)")
-    return value
+from schemas.binary import (
+    BOOLEANS,
+    INTS,
+    LENGTHS,
+    LONGS,
+    MAX_MONEY,
+    OPTIONAL,
+    bytes_,
+    length,
+    long,
+    money,
+    str_,
+    time,
+    to_money,
+    to_time,
+)
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,13 +34,21 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     AVRO: ClassVar[str] = ""
 
-    def to_wire(self) -> dict[str, Any]:
-        """What the Avro writer takes."""
+    def body(self) -> bytes:
+        """The Avro body, without a frame. Raises what Python raises for a value that the schema cannot hold."""
+        raise NotImplementedError
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[Record, int]:
+        """The record whose body begins at `i`, and where it ends; may be past the end of `d`, if the body is cut short.
+
+        Raises what Python raises for bytes that are no such body.
+        """
         raise NotImplementedError
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> Record:
-        """The record from what the Avro reader gives."""
+        """The record from what an Avro reader gives that takes no notice of logical types."""
         raise NotImplementedError
 
 
@@ -53,21 +61,70 @@ class Balance(Record, frozen=True, kw_only=True):
     locked: int
     owed: int | None = None  # Charged beyond what was there; paid back by whatever comes in. Null: nothing.
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "asset": self.asset,
-            "available": _m(self.available),
-            "locked": _m(self.locked),
-            "owed": None if self.owed is None else _m(self.owed),
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.asset.encode())],
+                s,
+                money(self.available),
+                money(self.locked),
+                b"\0" if self.owed is None else b"\2" + money(self.owed),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[Balance, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        asset = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        available = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < available < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        locked = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < locked < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        owed: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            owed = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < owed < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        return cls(
+            asset=asset,
+            available=available,
+            locked=locked,
+            owed=owed,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> Balance:
         return cls(
             asset=d["asset"],
-            available=_u(d["available"]),
-            locked=_u(d["locked"]),
-            owed=None if d["owed"] is None else _u(d["owed"]),
+            available=to_money(d["available"]),
+            locked=to_money(d["locked"]),
+            owed=None if d["owed"] is None else to_money(d["owed"]),
         )
 
 
@@ -80,13 +137,46 @@ class AccountState(Record, frozen=True, kw_only=True):
     hash: bytes  # Of the account's last event.
     open_orders: int
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "balances": [x.to_wire() for x in self.balances],
-            "seq": self.seq,
-            "hash": self.hash,
-            "open_orders": self.open_orders,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                b"".join((LENGTHS[len(self.balances)], *[x.body() for x in self.balances], b"\0"))
+                if self.balances
+                else b"\0",
+                LONGS[self.seq],
+                LENGTHS[len(self.hash)],
+                self.hash,
+                INTS[self.open_orders],
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[AccountState, int]:
+        balances_: list[Balance] = []
+        n, i = long(d, i)
+        while n:
+            if n < 0:
+                _, i = long(d, i)
+            for _ in range(abs(n)):
+                balances_item, i = Balance.read(d, i)
+                balances_.append(balances_item)
+            n, i = long(d, i)
+        balances = tuple(balances_)
+        seq, i = long(d, i)
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        hash = d[i:j]
+        i = j
+        open_orders, i = long(d, i)
+        return cls(
+            balances=balances,
+            seq=seq,
+            hash=hash,
+            open_orders=open_orders,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> AccountState:
@@ -106,6 +196,14 @@ class BookUpdateKind(StrEnum):
     STALE = "STALE"
 
 
+_BOOK_UPDATE_KIND: Final = {
+    BookUpdateKind.SNAPSHOT: b"\x00",
+    BookUpdateKind.DIFF: b"\x02",
+    BookUpdateKind.STALE: b"\x04",
+}
+_BOOK_UPDATE_KIND_AT: Final = {index[0]: symbol for symbol, index in _BOOK_UPDATE_KIND.items()}
+
+
 class Level(Record, frozen=True, kw_only=True):
     """One price level."""
 
@@ -113,17 +211,44 @@ class Level(Record, frozen=True, kw_only=True):
     price: int
     quantity: int
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "price": _m(self.price),
-            "quantity": _m(self.quantity),
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                money(self.price),
+                money(self.quantity),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[Level, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        price = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        quantity = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        return cls(
+            price=price,
+            quantity=quantity,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> Level:
         return cls(
-            price=_u(d["price"]),
-            quantity=_u(d["quantity"]),
+            price=to_money(d["price"]),
+            quantity=to_money(d["quantity"]),
         )
 
 
@@ -142,19 +267,91 @@ class BookUpdate(Record, frozen=True, kw_only=True):
     venue_at: int | None = None
     received_at: int  # By the feed's clock.
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "venue": self.venue,
-            "symbol": self.symbol,
-            "kind": self.kind,
-            "first_id": self.first_id,
-            "last_id": self.last_id,
-            "previous_id": self.previous_id,
-            "bids": [x.to_wire() for x in self.bids],
-            "asks": [x.to_wire() for x in self.asks],
-            "venue_at": self.venue_at,
-            "received_at": self.received_at,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.venue.encode())],
+                s,
+                LENGTHS[len(s := self.symbol.encode())],
+                s,
+                _BOOK_UPDATE_KIND[self.kind],
+                b"\0" if self.first_id is None else b"\2" + LONGS[self.first_id],
+                b"\0" if self.last_id is None else b"\2" + LONGS[self.last_id],
+                b"\0" if self.previous_id is None else b"\2" + LONGS[self.previous_id],
+                b"".join((LENGTHS[len(self.bids)], *[x.body() for x in self.bids], b"\0")) if self.bids else b"\0",
+                b"".join((LENGTHS[len(self.asks)], *[x.body() for x in self.asks], b"\0")) if self.asks else b"\0",
+                b"\0" if self.venue_at is None else b"\2" + time(self.venue_at),
+                time(self.received_at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[BookUpdate, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        venue = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        symbol = d[i:j].decode()
+        i = j
+        kind = _BOOK_UPDATE_KIND_AT[d[i]]
+        i += 1
+        first_id: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            first_id, i = long(d, i)
+        last_id: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            last_id, i = long(d, i)
+        previous_id: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            previous_id, i = long(d, i)
+        bids_: list[Level] = []
+        n, i = long(d, i)
+        while n:
+            if n < 0:
+                _, i = long(d, i)
+            for _ in range(abs(n)):
+                bids_item, i = Level.read(d, i)
+                bids_.append(bids_item)
+            n, i = long(d, i)
+        bids = tuple(bids_)
+        asks_: list[Level] = []
+        n, i = long(d, i)
+        while n:
+            if n < 0:
+                _, i = long(d, i)
+            for _ in range(abs(n)):
+                asks_item, i = Level.read(d, i)
+                asks_.append(asks_item)
+            n, i = long(d, i)
+        asks = tuple(asks_)
+        venue_at: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            venue_at, i = to_time(d, i)
+        received_at, i = to_time(d, i)
+        return cls(
+            venue=venue,
+            symbol=symbol,
+            kind=kind,
+            first_id=first_id,
+            last_id=last_id,
+            previous_id=previous_id,
+            bids=bids,
+            asks=asks,
+            venue_at=venue_at,
+            received_at=received_at,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> BookUpdate:
@@ -180,12 +377,39 @@ class CancelOrder(Record, frozen=True, kw_only=True):
     client_order_id: str  # Of the order to cancel.
     sent_at: int
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "account_id": self.account_id,
-            "client_order_id": self.client_order_id,
-            "sent_at": self.sent_at,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.account_id.encode())],
+                s,
+                LENGTHS[len(s := self.client_order_id.encode())],
+                s,
+                time(self.sent_at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[CancelOrder, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        account_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        client_order_id = d[i:j].decode()
+        i = j
+        sent_at, i = to_time(d, i)
+        return cls(
+            account_id=account_id,
+            client_order_id=client_order_id,
+            sent_at=sent_at,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> CancelOrder:
@@ -207,15 +431,69 @@ class ChildCancel(Record, frozen=True, kw_only=True):
     symbol: str
     created_at: int
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "child_id": self.child_id,
-            "order_id": self.order_id,
-            "account_id": self.account_id,
-            "venue": self.venue,
-            "symbol": self.symbol,
-            "created_at": self.created_at,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.child_id.encode())],
+                s,
+                LENGTHS[len(s := self.order_id.encode())],
+                s,
+                LENGTHS[len(s := self.account_id.encode())],
+                s,
+                LENGTHS[len(s := self.venue.encode())],
+                s,
+                LENGTHS[len(s := self.symbol.encode())],
+                s,
+                time(self.created_at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[ChildCancel, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        child_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        order_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        account_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        venue = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        symbol = d[i:j].decode()
+        i = j
+        created_at, i = to_time(d, i)
+        return cls(
+            child_id=child_id,
+            order_id=order_id,
+            account_id=account_id,
+            venue=venue,
+            symbol=symbol,
+            created_at=created_at,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> ChildCancel:
@@ -236,6 +514,13 @@ class Side(StrEnum):
     SELL = "SELL"
 
 
+_SIDE: Final = {
+    Side.BUY: b"\x00",
+    Side.SELL: b"\x02",
+}
+_SIDE_AT: Final = {index[0]: symbol for symbol, index in _SIDE.items()}
+
+
 class OrderType(StrEnum):
     """How the order's price is given."""
 
@@ -245,6 +530,15 @@ class OrderType(StrEnum):
     STOP_LIMIT = "STOP_LIMIT"
 
 
+_ORDER_TYPE: Final = {
+    OrderType.MARKET: b"\x00",
+    OrderType.LIMIT: b"\x02",
+    OrderType.STOP: b"\x04",
+    OrderType.STOP_LIMIT: b"\x06",
+}
+_ORDER_TYPE_AT: Final = {index[0]: symbol for symbol, index in _ORDER_TYPE.items()}
+
+
 class TimeInForce(StrEnum):
     """How long the order lives."""
 
@@ -252,6 +546,15 @@ class TimeInForce(StrEnum):
     IOC = "IOC"
     FOK = "FOK"
     GTD = "GTD"
+
+
+_TIME_IN_FORCE: Final = {
+    TimeInForce.GTC: b"\x00",
+    TimeInForce.IOC: b"\x02",
+    TimeInForce.FOK: b"\x04",
+    TimeInForce.GTD: b"\x06",
+}
+_TIME_IN_FORCE_AT: Final = {index[0]: symbol for symbol, index in _TIME_IN_FORCE.items()}
 
 
 class ChildOrder(Record, frozen=True, kw_only=True):
@@ -270,20 +573,103 @@ class ChildOrder(Record, frozen=True, kw_only=True):
     price: int
     created_at: int
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "child_id": self.child_id,
-            "order_id": self.order_id,
-            "account_id": self.account_id,
-            "venue": self.venue,
-            "symbol": self.symbol,
-            "side": self.side,
-            "order_type": self.order_type,
-            "time_in_force": self.time_in_force,
-            "quantity": _m(self.quantity),
-            "price": _m(self.price),
-            "created_at": self.created_at,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.child_id.encode())],
+                s,
+                LENGTHS[len(s := self.order_id.encode())],
+                s,
+                LENGTHS[len(s := self.account_id.encode())],
+                s,
+                LENGTHS[len(s := self.venue.encode())],
+                s,
+                LENGTHS[len(s := self.symbol.encode())],
+                s,
+                _SIDE[self.side],
+                _ORDER_TYPE[self.order_type],
+                _TIME_IN_FORCE[self.time_in_force],
+                money(self.quantity),
+                money(self.price),
+                time(self.created_at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[ChildOrder, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        child_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        order_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        account_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        venue = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        symbol = d[i:j].decode()
+        i = j
+        side = _SIDE_AT[d[i]]
+        i += 1
+        order_type = _ORDER_TYPE_AT[d[i]]
+        i += 1
+        time_in_force = _TIME_IN_FORCE_AT[d[i]]
+        i += 1
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        quantity = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        price = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        created_at, i = to_time(d, i)
+        return cls(
+            child_id=child_id,
+            order_id=order_id,
+            account_id=account_id,
+            venue=venue,
+            symbol=symbol,
+            side=side,
+            order_type=order_type,
+            time_in_force=time_in_force,
+            quantity=quantity,
+            price=price,
+            created_at=created_at,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> ChildOrder:
@@ -296,8 +682,8 @@ class ChildOrder(Record, frozen=True, kw_only=True):
             side=Side(d["side"]),
             order_type=OrderType(d["order_type"]),
             time_in_force=TimeInForce(d["time_in_force"]),
-            quantity=_u(d["quantity"]),
-            price=_u(d["price"]),
+            quantity=to_money(d["quantity"]),
+            price=to_money(d["price"]),
             created_at=d["created_at"],
         )
 
@@ -308,10 +694,26 @@ class ClientId(Record, frozen=True, kw_only=True):
     AVRO: ClassVar[str] = "bestex.ClientId"
     order_id: str  # The order, or the transfer, that took it.
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "order_id": self.order_id,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.order_id.encode())],
+                s,
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[ClientId, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        order_id = d[i:j].decode()
+        i = j
+        return cls(
+            order_id=order_id,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> ClientId:
@@ -335,19 +737,95 @@ class DeadLetter(Record, frozen=True, kw_only=True):
     app: str
     at: int
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "origin_topic": self.origin_topic,
-            "origin_partition": self.origin_partition,
-            "origin_offset": self.origin_offset,
-            "origin_timestamp": self.origin_timestamp,
-            "key": self.key,
-            "value": self.value,
-            "cause": self.cause,
-            "detail": self.detail,
-            "app": self.app,
-            "at": self.at,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.origin_topic.encode())],
+                s,
+                INTS[self.origin_partition],
+                LONGS[self.origin_offset],
+                b"\0" if self.origin_timestamp is None else b"\2" + time(self.origin_timestamp),
+                b"\0" if self.key is None else b"\2" + bytes_(self.key),
+                b"\0" if self.value is None else b"\2" + bytes_(self.value),
+                LENGTHS[len(s := self.cause.encode())],
+                s,
+                LENGTHS[len(s := self.detail.encode())],
+                s,
+                LENGTHS[len(s := self.app.encode())],
+                s,
+                time(self.at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[DeadLetter, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        origin_topic = d[i:j].decode()
+        i = j
+        origin_partition, i = long(d, i)
+        origin_offset, i = long(d, i)
+        origin_timestamp: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            origin_timestamp, i = to_time(d, i)
+        key: bytes | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            key = d[i:j]
+            i = j
+        value: bytes | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            value = d[i:j]
+            i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        cause = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        detail = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        app = d[i:j].decode()
+        i = j
+        at, i = to_time(d, i)
+        return cls(
+            origin_topic=origin_topic,
+            origin_partition=origin_partition,
+            origin_offset=origin_offset,
+            origin_timestamp=origin_timestamp,
+            key=key,
+            value=value,
+            cause=cause,
+            detail=detail,
+            app=app,
+            at=at,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> DeadLetter:
@@ -378,12 +856,33 @@ class ExecutionKind(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+_EXECUTION_KIND: Final = {
+    ExecutionKind.ACCEPTED: b"\x00",
+    ExecutionKind.REJECTED: b"\x02",
+    ExecutionKind.NOT_SENT: b"\x04",
+    ExecutionKind.FILL: b"\x06",
+    ExecutionKind.CANCELLED: b"\x08",
+    ExecutionKind.EXPIRED: b"\x0a",
+    ExecutionKind.CANCEL_REJECTED: b"\x0c",
+    ExecutionKind.UNKNOWN: b"\x0e",
+}
+_EXECUTION_KIND_AT: Final = {index[0]: symbol for symbol, index in _EXECUTION_KIND.items()}
+
+
 class Liquidity(StrEnum):
     """Whether the fill added or removed liquidity."""
 
     MAKER = "MAKER"
     TAKER = "TAKER"
     NOT_KNOWN = "NOT_KNOWN"
+
+
+_LIQUIDITY: Final = {
+    Liquidity.MAKER: b"\x00",
+    Liquidity.TAKER: b"\x02",
+    Liquidity.NOT_KNOWN: b"\x04",
+}
+_LIQUIDITY_AT: Final = {index[0]: symbol for symbol, index in _LIQUIDITY.items()}
 
 
 class ExecutionReport(Record, frozen=True, kw_only=True):
@@ -411,29 +910,213 @@ class ExecutionReport(Record, frozen=True, kw_only=True):
     venue_at: int | None = None  # The venue's clock.
     at: int  # When the connector knew.
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "account_id": self.account_id,
-            "order_id": self.order_id,
-            "child_id": self.child_id,
-            "venue": self.venue,
-            "symbol": self.symbol,
-            "kind": self.kind,
-            "venue_order_id": self.venue_order_id,
-            "trade_id": self.trade_id,
-            "price": None if self.price is None else _m(self.price),
-            "quantity": None if self.quantity is None else _m(self.quantity),
-            "fee": None if self.fee is None else _m(self.fee),
-            "fee_asset": self.fee_asset,
-            "liquidity": self.liquidity,
-            "cumulative_quantity": None if self.cumulative_quantity is None else _m(self.cumulative_quantity),
-            "reason_code": self.reason_code,
-            "reason": self.reason,
-            "http_status": self.http_status,
-            "venue_code": self.venue_code,
-            "venue_at": self.venue_at,
-            "at": self.at,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.account_id.encode())],
+                s,
+                LENGTHS[len(s := self.order_id.encode())],
+                s,
+                LENGTHS[len(s := self.child_id.encode())],
+                s,
+                LENGTHS[len(s := self.venue.encode())],
+                s,
+                LENGTHS[len(s := self.symbol.encode())],
+                s,
+                _EXECUTION_KIND[self.kind],
+                b"\0" if self.venue_order_id is None else b"\2" + str_(self.venue_order_id),
+                b"\0" if self.trade_id is None else b"\2" + str_(self.trade_id),
+                b"\0" if self.price is None else b"\2" + money(self.price),
+                b"\0" if self.quantity is None else b"\2" + money(self.quantity),
+                b"\0" if self.fee is None else b"\2" + money(self.fee),
+                b"\0" if self.fee_asset is None else b"\2" + str_(self.fee_asset),
+                _LIQUIDITY[self.liquidity],
+                b"\0" if self.cumulative_quantity is None else b"\2" + money(self.cumulative_quantity),
+                LENGTHS[len(s := self.reason_code.encode())],
+                s,
+                LENGTHS[len(s := self.reason.encode())],
+                s,
+                b"\0" if self.http_status is None else b"\2" + INTS[self.http_status],
+                b"\0" if self.venue_code is None else b"\2" + str_(self.venue_code),
+                b"\0" if self.venue_at is None else b"\2" + time(self.venue_at),
+                time(self.at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[ExecutionReport, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        account_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        order_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        child_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        venue = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        symbol = d[i:j].decode()
+        i = j
+        kind = _EXECUTION_KIND_AT[d[i]]
+        i += 1
+        venue_order_id: str | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            venue_order_id = d[i:j].decode()
+            i = j
+        trade_id: str | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            trade_id = d[i:j].decode()
+            i = j
+        price: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            price = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        quantity: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            quantity = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        fee: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            fee = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < fee < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        fee_asset: str | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            fee_asset = d[i:j].decode()
+            i = j
+        liquidity = _LIQUIDITY_AT[d[i]]
+        i += 1
+        cumulative_quantity: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            cumulative_quantity = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < cumulative_quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        reason_code = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        reason = d[i:j].decode()
+        i = j
+        http_status: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            http_status, i = long(d, i)
+        venue_code: str | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            venue_code = d[i:j].decode()
+            i = j
+        venue_at: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            venue_at, i = to_time(d, i)
+        at, i = to_time(d, i)
+        return cls(
+            account_id=account_id,
+            order_id=order_id,
+            child_id=child_id,
+            venue=venue,
+            symbol=symbol,
+            kind=kind,
+            venue_order_id=venue_order_id,
+            trade_id=trade_id,
+            price=price,
+            quantity=quantity,
+            fee=fee,
+            fee_asset=fee_asset,
+            liquidity=liquidity,
+            cumulative_quantity=cumulative_quantity,
+            reason_code=reason_code,
+            reason=reason,
+            http_status=http_status,
+            venue_code=venue_code,
+            venue_at=venue_at,
+            at=at,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> ExecutionReport:
@@ -446,12 +1129,12 @@ class ExecutionReport(Record, frozen=True, kw_only=True):
             kind=ExecutionKind(d["kind"]),
             venue_order_id=d["venue_order_id"],
             trade_id=d["trade_id"],
-            price=None if d["price"] is None else _u(d["price"]),
-            quantity=None if d["quantity"] is None else _u(d["quantity"]),
-            fee=None if d["fee"] is None else _u(d["fee"]),
+            price=None if d["price"] is None else to_money(d["price"]),
+            quantity=None if d["quantity"] is None else to_money(d["quantity"]),
+            fee=None if d["fee"] is None else to_money(d["fee"]),
             fee_asset=d["fee_asset"],
             liquidity=Liquidity(d["liquidity"]),
-            cumulative_quantity=None if d["cumulative_quantity"] is None else _u(d["cumulative_quantity"]),
+            cumulative_quantity=None if d["cumulative_quantity"] is None else to_money(d["cumulative_quantity"]),
             reason_code=d["reason_code"],
             reason=d["reason"],
             http_status=d["http_status"],
@@ -471,14 +1154,67 @@ class ClaimedChild(Record, frozen=True, kw_only=True):
     symbol: str
     quantity: int
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "order_id": self.order_id,
-            "account_id": self.account_id,
-            "venue": self.venue,
-            "symbol": self.symbol,
-            "quantity": _m(self.quantity),
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.order_id.encode())],
+                s,
+                LENGTHS[len(s := self.account_id.encode())],
+                s,
+                LENGTHS[len(s := self.venue.encode())],
+                s,
+                LENGTHS[len(s := self.symbol.encode())],
+                s,
+                money(self.quantity),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[ClaimedChild, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        order_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        account_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        venue = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        symbol = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        quantity = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        return cls(
+            order_id=order_id,
+            account_id=account_id,
+            venue=venue,
+            symbol=symbol,
+            quantity=quantity,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> ClaimedChild:
@@ -487,7 +1223,7 @@ class ClaimedChild(Record, frozen=True, kw_only=True):
             account_id=d["account_id"],
             venue=d["venue"],
             symbol=d["symbol"],
-            quantity=_u(d["quantity"]),
+            quantity=to_money(d["quantity"]),
         )
 
 
@@ -498,6 +1234,15 @@ class ExecutionPhase(StrEnum):
     UNKNOWN = "UNKNOWN"
     OPEN = "OPEN"
     DONE = "DONE"
+
+
+_EXECUTION_PHASE: Final = {
+    ExecutionPhase.CLAIMED: b"\x00",
+    ExecutionPhase.UNKNOWN: b"\x02",
+    ExecutionPhase.OPEN: b"\x04",
+    ExecutionPhase.DONE: b"\x06",
+}
+_EXECUTION_PHASE_AT: Final = {index[0]: symbol for symbol, index in _EXECUTION_PHASE.items()}
 
 
 class ExecutionState(Record, frozen=True, kw_only=True):
@@ -513,17 +1258,79 @@ class ExecutionState(Record, frozen=True, kw_only=True):
     reported: int  # Fills reported so far.
     trades: tuple[str, ...]  # Ids of the trades reported.
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "child": self.child.to_wire(),
-            "claimed_at": self.claimed_at,
-            "phase": self.phase,
-            "cancel_at": self.cancel_at,
-            "closed_at": self.closed_at,
-            "venue_order_id": self.venue_order_id,
-            "reported": _m(self.reported),
-            "trades": list(self.trades),
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                self.child.body(),
+                time(self.claimed_at),
+                _EXECUTION_PHASE[self.phase],
+                b"\0" if self.cancel_at is None else b"\2" + time(self.cancel_at),
+                b"\0" if self.closed_at is None else b"\2" + time(self.closed_at),
+                b"\0" if self.venue_order_id is None else b"\2" + str_(self.venue_order_id),
+                money(self.reported),
+                b"".join((LENGTHS[len(self.trades)], *[str_(x) for x in self.trades], b"\0")) if self.trades else b"\0",
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[ExecutionState, int]:
+        child, i = ClaimedChild.read(d, i)
+        claimed_at, i = to_time(d, i)
+        phase = _EXECUTION_PHASE_AT[d[i]]
+        i += 1
+        cancel_at: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            cancel_at, i = to_time(d, i)
+        closed_at: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            closed_at, i = to_time(d, i)
+        venue_order_id: str | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            venue_order_id = d[i:j].decode()
+            i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        reported = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < reported < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        trades_: list[str] = []
+        n, i = long(d, i)
+        while n:
+            if n < 0:
+                _, i = long(d, i)
+            for _ in range(abs(n)):
+                n = d[i]
+                i += 1
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                trades_item = d[i:j].decode()
+                i = j
+                trades_.append(trades_item)
+            n, i = long(d, i)
+        trades = tuple(trades_)
+        return cls(
+            child=child,
+            claimed_at=claimed_at,
+            phase=phase,
+            cancel_at=cancel_at,
+            closed_at=closed_at,
+            venue_order_id=venue_order_id,
+            reported=reported,
+            trades=trades,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> ExecutionState:
@@ -534,7 +1341,7 @@ class ExecutionState(Record, frozen=True, kw_only=True):
             cancel_at=d["cancel_at"],
             closed_at=d["closed_at"],
             venue_order_id=d["venue_order_id"],
-            reported=_u(d["reported"]),
+            reported=to_money(d["reported"]),
             trades=tuple(d["trades"]),
         )
 
@@ -561,26 +1368,171 @@ class Fill(Record, frozen=True, kw_only=True):
     venue_at: int
     at: int
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "fill_id": self.fill_id,
-            "account_id": self.account_id,
-            "order_id": self.order_id,
-            "client_order_id": self.client_order_id,
-            "child_id": self.child_id,
-            "venue": self.venue,
-            "symbol": self.symbol,
-            "side": self.side,
-            "price": _m(self.price),
-            "quantity": _m(self.quantity),
-            "fee": _m(self.fee),
-            "fee_asset": self.fee_asset,
-            "liquidity": self.liquidity,
-            "arrival_mid": None if self.arrival_mid is None else _m(self.arrival_mid),
-            "best_single_price": None if self.best_single_price is None else _m(self.best_single_price),
-            "venue_at": self.venue_at,
-            "at": self.at,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.fill_id.encode())],
+                s,
+                LENGTHS[len(s := self.account_id.encode())],
+                s,
+                LENGTHS[len(s := self.order_id.encode())],
+                s,
+                LENGTHS[len(s := self.client_order_id.encode())],
+                s,
+                LENGTHS[len(s := self.child_id.encode())],
+                s,
+                LENGTHS[len(s := self.venue.encode())],
+                s,
+                LENGTHS[len(s := self.symbol.encode())],
+                s,
+                _SIDE[self.side],
+                money(self.price),
+                money(self.quantity),
+                money(self.fee),
+                LENGTHS[len(s := self.fee_asset.encode())],
+                s,
+                _LIQUIDITY[self.liquidity],
+                b"\0" if self.arrival_mid is None else b"\2" + money(self.arrival_mid),
+                b"\0" if self.best_single_price is None else b"\2" + money(self.best_single_price),
+                time(self.venue_at),
+                time(self.at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[Fill, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        fill_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        account_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        order_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        client_order_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        child_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        venue = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        symbol = d[i:j].decode()
+        i = j
+        side = _SIDE_AT[d[i]]
+        i += 1
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        price = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        quantity = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        fee = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < fee < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        fee_asset = d[i:j].decode()
+        i = j
+        liquidity = _LIQUIDITY_AT[d[i]]
+        i += 1
+        arrival_mid: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            arrival_mid = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < arrival_mid < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        best_single_price: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            best_single_price = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < best_single_price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        venue_at, i = to_time(d, i)
+        at, i = to_time(d, i)
+        return cls(
+            fill_id=fill_id,
+            account_id=account_id,
+            order_id=order_id,
+            client_order_id=client_order_id,
+            child_id=child_id,
+            venue=venue,
+            symbol=symbol,
+            side=side,
+            price=price,
+            quantity=quantity,
+            fee=fee,
+            fee_asset=fee_asset,
+            liquidity=liquidity,
+            arrival_mid=arrival_mid,
+            best_single_price=best_single_price,
+            venue_at=venue_at,
+            at=at,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> Fill:
@@ -593,13 +1545,13 @@ class Fill(Record, frozen=True, kw_only=True):
             venue=d["venue"],
             symbol=d["symbol"],
             side=Side(d["side"]),
-            price=_u(d["price"]),
-            quantity=_u(d["quantity"]),
-            fee=_u(d["fee"]),
+            price=to_money(d["price"]),
+            quantity=to_money(d["quantity"]),
+            fee=to_money(d["fee"]),
             fee_asset=d["fee_asset"],
             liquidity=Liquidity(d["liquidity"]),
-            arrival_mid=None if d["arrival_mid"] is None else _u(d["arrival_mid"]),
-            best_single_price=None if d["best_single_price"] is None else _u(d["best_single_price"]),
+            arrival_mid=None if d["arrival_mid"] is None else to_money(d["arrival_mid"]),
+            best_single_price=None if d["best_single_price"] is None else to_money(d["best_single_price"]),
             venue_at=d["venue_at"],
             at=d["at"],
         )
@@ -610,6 +1562,13 @@ class InstrumentStatus(StrEnum):
 
     OPEN = "OPEN"
     CLOSED = "CLOSED"
+
+
+_INSTRUMENT_STATUS: Final = {
+    InstrumentStatus.OPEN: b"\x00",
+    InstrumentStatus.CLOSED: b"\x02",
+}
+_INSTRUMENT_STATUS_AT: Final = {index[0]: symbol for symbol, index in _INSTRUMENT_STATUS.items()}
 
 
 class Instrument(Record, frozen=True, kw_only=True):
@@ -630,22 +1589,140 @@ class Instrument(Record, frozen=True, kw_only=True):
     status: InstrumentStatus
     at: int
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "venue": self.venue,
-            "symbol": self.symbol,
-            "base": self.base,
-            "quote": self.quote,
-            "tick": _m(self.tick),
-            "lot": _m(self.lot),
-            "min_quantity": _m(self.min_quantity),
-            "max_quantity": _m(self.max_quantity),
-            "min_notional": _m(self.min_notional),
-            "maker_fee": _m(self.maker_fee),
-            "taker_fee": _m(self.taker_fee),
-            "status": self.status,
-            "at": self.at,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.venue.encode())],
+                s,
+                LENGTHS[len(s := self.symbol.encode())],
+                s,
+                LENGTHS[len(s := self.base.encode())],
+                s,
+                LENGTHS[len(s := self.quote.encode())],
+                s,
+                money(self.tick),
+                money(self.lot),
+                money(self.min_quantity),
+                money(self.max_quantity),
+                money(self.min_notional),
+                money(self.maker_fee),
+                money(self.taker_fee),
+                _INSTRUMENT_STATUS[self.status],
+                time(self.at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[Instrument, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        venue = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        symbol = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        base = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        quote = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        tick = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < tick < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        lot = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < lot < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        min_quantity = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < min_quantity < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        max_quantity = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < max_quantity < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        min_notional = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < min_notional < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        maker_fee = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < maker_fee < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        taker_fee = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < taker_fee < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        status = _INSTRUMENT_STATUS_AT[d[i]]
+        i += 1
+        at, i = to_time(d, i)
+        return cls(
+            venue=venue,
+            symbol=symbol,
+            base=base,
+            quote=quote,
+            tick=tick,
+            lot=lot,
+            min_quantity=min_quantity,
+            max_quantity=max_quantity,
+            min_notional=min_notional,
+            maker_fee=maker_fee,
+            taker_fee=taker_fee,
+            status=status,
+            at=at,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> Instrument:
@@ -654,13 +1731,13 @@ class Instrument(Record, frozen=True, kw_only=True):
             symbol=d["symbol"],
             base=d["base"],
             quote=d["quote"],
-            tick=_u(d["tick"]),
-            lot=_u(d["lot"]),
-            min_quantity=_u(d["min_quantity"]),
-            max_quantity=_u(d["max_quantity"]),
-            min_notional=_u(d["min_notional"]),
-            maker_fee=_u(d["maker_fee"]),
-            taker_fee=_u(d["taker_fee"]),
+            tick=to_money(d["tick"]),
+            lot=to_money(d["lot"]),
+            min_quantity=to_money(d["min_quantity"]),
+            max_quantity=to_money(d["max_quantity"]),
+            min_notional=to_money(d["min_notional"]),
+            maker_fee=to_money(d["maker_fee"]),
+            taker_fee=to_money(d["taker_fee"]),
             status=InstrumentStatus(d["status"]),
             at=d["at"],
         )
@@ -678,25 +1755,96 @@ class ModifyOrder(Record, frozen=True, kw_only=True):
     scheduled_at: int | None = None
     sent_at: int
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "account_id": self.account_id,
-            "client_order_id": self.client_order_id,
-            "quantity": None if self.quantity is None else _m(self.quantity),
-            "price": None if self.price is None else _m(self.price),
-            "stop_price": None if self.stop_price is None else _m(self.stop_price),
-            "scheduled_at": self.scheduled_at,
-            "sent_at": self.sent_at,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.account_id.encode())],
+                s,
+                LENGTHS[len(s := self.client_order_id.encode())],
+                s,
+                b"\0" if self.quantity is None else b"\2" + money(self.quantity),
+                b"\0" if self.price is None else b"\2" + money(self.price),
+                b"\0" if self.stop_price is None else b"\2" + money(self.stop_price),
+                b"\0" if self.scheduled_at is None else b"\2" + time(self.scheduled_at),
+                time(self.sent_at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[ModifyOrder, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        account_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        client_order_id = d[i:j].decode()
+        i = j
+        quantity: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            quantity = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        price: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            price = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        stop_price: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            stop_price = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < stop_price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        scheduled_at: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            scheduled_at, i = to_time(d, i)
+        sent_at, i = to_time(d, i)
+        return cls(
+            account_id=account_id,
+            client_order_id=client_order_id,
+            quantity=quantity,
+            price=price,
+            stop_price=stop_price,
+            scheduled_at=scheduled_at,
+            sent_at=sent_at,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> ModifyOrder:
         return cls(
             account_id=d["account_id"],
             client_order_id=d["client_order_id"],
-            quantity=None if d["quantity"] is None else _u(d["quantity"]),
-            price=None if d["price"] is None else _u(d["price"]),
-            stop_price=None if d["stop_price"] is None else _u(d["stop_price"]),
+            quantity=None if d["quantity"] is None else to_money(d["quantity"]),
+            price=None if d["price"] is None else to_money(d["price"]),
+            stop_price=None if d["stop_price"] is None else to_money(d["stop_price"]),
             scheduled_at=d["scheduled_at"],
             sent_at=d["sent_at"],
         )
@@ -722,6 +1870,26 @@ class EventKind(StrEnum):
     CANCEL_REJECTED = "CANCEL_REJECTED"
 
 
+_EVENT_KIND: Final = {
+    EventKind.ACCEPTED: b"\x00",
+    EventKind.DENIED: b"\x02",
+    EventKind.DUPLICATE: b"\x04",
+    EventKind.ROUTED: b"\x06",
+    EventKind.WORKING: b"\x08",
+    EventKind.FILL: b"\x0a",
+    EventKind.CANCEL_REQUESTED: b"\x0c",
+    EventKind.CANCEL_DENIED: b"\x0e",
+    EventKind.MODIFY_DENIED: b"\x10",
+    EventKind.CHILD_CLOSED: b"\x12",
+    EventKind.CHILD_UNKNOWN: b"\x14",
+    EventKind.CLOSED: b"\x16",
+    EventKind.TRANSFERRED: b"\x18",
+    EventKind.TRANSFER_DENIED: b"\x1a",
+    EventKind.CANCEL_REJECTED: b"\x1c",
+}
+_EVENT_KIND_AT: Final = {index[0]: symbol for symbol, index in _EVENT_KIND.items()}
+
+
 class OrderState(StrEnum):
     """State of a parent or child order."""
 
@@ -742,6 +1910,26 @@ class OrderState(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+_ORDER_STATE: Final = {
+    OrderState.INITIALIZED: b"\x00",
+    OrderState.DENIED: b"\x02",
+    OrderState.SCHEDULED: b"\x04",
+    OrderState.ARMED: b"\x06",
+    OrderState.TRIGGERED: b"\x08",
+    OrderState.ROUTING: b"\x0a",
+    OrderState.WORKING: b"\x0c",
+    OrderState.PARTIALLY_FILLED: b"\x0e",
+    OrderState.PENDING_CANCEL: b"\x10",
+    OrderState.PENDING_MODIFY: b"\x12",
+    OrderState.FILLED: b"\x14",
+    OrderState.CANCELLED: b"\x16",
+    OrderState.EXPIRED: b"\x18",
+    OrderState.REJECTED: b"\x1a",
+    OrderState.UNKNOWN: b"\x1c",
+}
+_ORDER_STATE_AT: Final = {index[0]: symbol for symbol, index in _ORDER_STATE.items()}
+
+
 class BalanceChange(Record, frozen=True, kw_only=True):
     """How an event moved one asset of an account, and where it left it."""
 
@@ -754,27 +1942,109 @@ class BalanceChange(Record, frozen=True, kw_only=True):
     owed_delta: int | None = None  # Null: nothing moved.
     owed: int | None = None  # What the account owes after the event; null: nothing.
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "asset": self.asset,
-            "available_delta": _m(self.available_delta),
-            "locked_delta": _m(self.locked_delta),
-            "available": _m(self.available),
-            "locked": _m(self.locked),
-            "owed_delta": None if self.owed_delta is None else _m(self.owed_delta),
-            "owed": None if self.owed is None else _m(self.owed),
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.asset.encode())],
+                s,
+                money(self.available_delta),
+                money(self.locked_delta),
+                money(self.available),
+                money(self.locked),
+                b"\0" if self.owed_delta is None else b"\2" + money(self.owed_delta),
+                b"\0" if self.owed is None else b"\2" + money(self.owed),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[BalanceChange, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        asset = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        available_delta = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < available_delta < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        locked_delta = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < locked_delta < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        available = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < available < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        locked = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < locked < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        owed_delta: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            owed_delta = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < owed_delta < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        owed: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            owed = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < owed < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        return cls(
+            asset=asset,
+            available_delta=available_delta,
+            locked_delta=locked_delta,
+            available=available,
+            locked=locked,
+            owed_delta=owed_delta,
+            owed=owed,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> BalanceChange:
         return cls(
             asset=d["asset"],
-            available_delta=_u(d["available_delta"]),
-            locked_delta=_u(d["locked_delta"]),
-            available=_u(d["available"]),
-            locked=_u(d["locked"]),
-            owed_delta=None if d["owed_delta"] is None else _u(d["owed_delta"]),
-            owed=None if d["owed"] is None else _u(d["owed"]),
+            available_delta=to_money(d["available_delta"]),
+            locked_delta=to_money(d["locked_delta"]),
+            available=to_money(d["available"]),
+            locked=to_money(d["locked"]),
+            owed_delta=None if d["owed_delta"] is None else to_money(d["owed_delta"]),
+            owed=None if d["owed"] is None else to_money(d["owed"]),
         )
 
 
@@ -813,39 +2083,270 @@ class OrderEvent(Record, frozen=True, kw_only=True):
     previous_hash: bytes  # Of the account's previous event; empty for the first.
     hash: bytes  # SHA-256 over previous_hash and this record with hash empty.
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "account_id": self.account_id,
-            "account_seq": self.account_seq,
-            "order_id": self.order_id,
-            "order_seq": self.order_seq,
-            "client_order_id": self.client_order_id,
-            "kind": self.kind,
-            "state": self.state,
-            "symbol": self.symbol,
-            "side": self.side,
-            "order_type": self.order_type,
-            "time_in_force": self.time_in_force,
-            "quantity": None if self.quantity is None else _m(self.quantity),
-            "price": None if self.price is None else _m(self.price),
-            "filled": _m(self.filled),
-            "filled_quote": _m(self.filled_quote),
-            "reason_code": self.reason_code,
-            "reason": self.reason,
-            "venue": self.venue,
-            "child_id": self.child_id,
-            "trade_id": self.trade_id,
-            "balances": [x.to_wire() for x in self.balances],
-            "cause_topic": self.cause_topic,
-            "cause_partition": self.cause_partition,
-            "cause_offset": self.cause_offset,
-            "is_outcome": self.is_outcome,
-            "actor": self.actor,
-            "sent_at": self.sent_at,
-            "at": self.at,
-            "previous_hash": self.previous_hash,
-            "hash": self.hash,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.account_id.encode())],
+                s,
+                LONGS[self.account_seq],
+                LENGTHS[len(s := self.order_id.encode())],
+                s,
+                INTS[self.order_seq],
+                LENGTHS[len(s := self.client_order_id.encode())],
+                s,
+                _EVENT_KIND[self.kind],
+                _ORDER_STATE[self.state],
+                LENGTHS[len(s := self.symbol.encode())],
+                s,
+                b"\0" if self.side is None else b"\2" + _SIDE[self.side],
+                b"\0" if self.order_type is None else b"\2" + _ORDER_TYPE[self.order_type],
+                b"\0" if self.time_in_force is None else b"\2" + _TIME_IN_FORCE[self.time_in_force],
+                b"\0" if self.quantity is None else b"\2" + money(self.quantity),
+                b"\0" if self.price is None else b"\2" + money(self.price),
+                money(self.filled),
+                money(self.filled_quote),
+                LENGTHS[len(s := self.reason_code.encode())],
+                s,
+                LENGTHS[len(s := self.reason.encode())],
+                s,
+                b"\0" if self.venue is None else b"\2" + str_(self.venue),
+                b"\0" if self.child_id is None else b"\2" + str_(self.child_id),
+                b"\0" if self.trade_id is None else b"\2" + str_(self.trade_id),
+                b"".join((LENGTHS[len(self.balances)], *[x.body() for x in self.balances], b"\0"))
+                if self.balances
+                else b"\0",
+                LENGTHS[len(s := self.cause_topic.encode())],
+                s,
+                INTS[self.cause_partition],
+                LONGS[self.cause_offset],
+                b"\1" if self.is_outcome else b"\0",
+                LENGTHS[len(s := self.actor.encode())],
+                s,
+                b"\0" if self.sent_at is None else b"\2" + time(self.sent_at),
+                time(self.at),
+                LENGTHS[len(self.previous_hash)],
+                self.previous_hash,
+                LENGTHS[len(self.hash)],
+                self.hash,
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[OrderEvent, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        account_id = d[i:j].decode()
+        i = j
+        account_seq, i = long(d, i)
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        order_id = d[i:j].decode()
+        i = j
+        order_seq, i = long(d, i)
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        client_order_id = d[i:j].decode()
+        i = j
+        kind = _EVENT_KIND_AT[d[i]]
+        i += 1
+        state = _ORDER_STATE_AT[d[i]]
+        i += 1
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        symbol = d[i:j].decode()
+        i = j
+        side: Side | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            side = _SIDE_AT[d[i]]
+            i += 1
+        order_type: OrderType | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            order_type = _ORDER_TYPE_AT[d[i]]
+            i += 1
+        time_in_force: TimeInForce | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            time_in_force = _TIME_IN_FORCE_AT[d[i]]
+            i += 1
+        quantity: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            quantity = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        price: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            price = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        filled = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < filled < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        filled_quote = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < filled_quote < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        reason_code = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        reason = d[i:j].decode()
+        i = j
+        venue: str | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            venue = d[i:j].decode()
+            i = j
+        child_id: str | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            child_id = d[i:j].decode()
+            i = j
+        trade_id: str | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            trade_id = d[i:j].decode()
+            i = j
+        balances_: list[BalanceChange] = []
+        n, i = long(d, i)
+        while n:
+            if n < 0:
+                _, i = long(d, i)
+            for _ in range(abs(n)):
+                balances_item, i = BalanceChange.read(d, i)
+                balances_.append(balances_item)
+            n, i = long(d, i)
+        balances = tuple(balances_)
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        cause_topic = d[i:j].decode()
+        i = j
+        cause_partition, i = long(d, i)
+        cause_offset, i = long(d, i)
+        is_outcome = BOOLEANS[d[i]]
+        i += 1
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        actor = d[i:j].decode()
+        i = j
+        sent_at: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            sent_at, i = to_time(d, i)
+        at, i = to_time(d, i)
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        previous_hash = d[i:j]
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        hash = d[i:j]
+        i = j
+        return cls(
+            account_id=account_id,
+            account_seq=account_seq,
+            order_id=order_id,
+            order_seq=order_seq,
+            client_order_id=client_order_id,
+            kind=kind,
+            state=state,
+            symbol=symbol,
+            side=side,
+            order_type=order_type,
+            time_in_force=time_in_force,
+            quantity=quantity,
+            price=price,
+            filled=filled,
+            filled_quote=filled_quote,
+            reason_code=reason_code,
+            reason=reason,
+            venue=venue,
+            child_id=child_id,
+            trade_id=trade_id,
+            balances=balances,
+            cause_topic=cause_topic,
+            cause_partition=cause_partition,
+            cause_offset=cause_offset,
+            is_outcome=is_outcome,
+            actor=actor,
+            sent_at=sent_at,
+            at=at,
+            previous_hash=previous_hash,
+            hash=hash,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> OrderEvent:
@@ -861,10 +2362,10 @@ class OrderEvent(Record, frozen=True, kw_only=True):
             side=None if d["side"] is None else Side(d["side"]),
             order_type=None if d["order_type"] is None else OrderType(d["order_type"]),
             time_in_force=None if d["time_in_force"] is None else TimeInForce(d["time_in_force"]),
-            quantity=None if d["quantity"] is None else _u(d["quantity"]),
-            price=None if d["price"] is None else _u(d["price"]),
-            filled=_u(d["filled"]),
-            filled_quote=_u(d["filled_quote"]),
+            quantity=None if d["quantity"] is None else to_money(d["quantity"]),
+            price=None if d["price"] is None else to_money(d["price"]),
+            filled=to_money(d["filled"]),
+            filled_quote=to_money(d["filled_quote"]),
             reason_code=d["reason_code"],
             reason=d["reason"],
             venue=d["venue"],
@@ -897,18 +2398,109 @@ class ChildState(Record, frozen=True, kw_only=True):
     trades: tuple[str, ...]  # Trade ids applied.
     cancel_sent: bool
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "child_id": self.child_id,
-            "venue": self.venue,
-            "state": self.state,
-            "quantity": _m(self.quantity),
-            "price": _m(self.price),
-            "filled": _m(self.filled),
-            "expected": None if self.expected is None else _m(self.expected),
-            "trades": list(self.trades),
-            "cancel_sent": self.cancel_sent,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.child_id.encode())],
+                s,
+                LENGTHS[len(s := self.venue.encode())],
+                s,
+                _ORDER_STATE[self.state],
+                money(self.quantity),
+                money(self.price),
+                money(self.filled),
+                b"\0" if self.expected is None else b"\2" + money(self.expected),
+                b"".join((LENGTHS[len(self.trades)], *[str_(x) for x in self.trades], b"\0")) if self.trades else b"\0",
+                b"\1" if self.cancel_sent else b"\0",
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[ChildState, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        child_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        venue = d[i:j].decode()
+        i = j
+        state = _ORDER_STATE_AT[d[i]]
+        i += 1
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        quantity = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        price = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        filled = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < filled < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        expected: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            expected = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < expected < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        trades_: list[str] = []
+        n, i = long(d, i)
+        while n:
+            if n < 0:
+                _, i = long(d, i)
+            for _ in range(abs(n)):
+                n = d[i]
+                i += 1
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                trades_item = d[i:j].decode()
+                i = j
+                trades_.append(trades_item)
+            n, i = long(d, i)
+        trades = tuple(trades_)
+        cancel_sent = BOOLEANS[d[i]]
+        i += 1
+        return cls(
+            child_id=child_id,
+            venue=venue,
+            state=state,
+            quantity=quantity,
+            price=price,
+            filled=filled,
+            expected=expected,
+            trades=trades,
+            cancel_sent=cancel_sent,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> ChildState:
@@ -916,10 +2508,10 @@ class ChildState(Record, frozen=True, kw_only=True):
             child_id=d["child_id"],
             venue=d["venue"],
             state=OrderState(d["state"]),
-            quantity=_u(d["quantity"]),
-            price=_u(d["price"]),
-            filled=_u(d["filled"]),
-            expected=None if d["expected"] is None else _u(d["expected"]),
+            quantity=to_money(d["quantity"]),
+            price=to_money(d["price"]),
+            filled=to_money(d["filled"]),
+            expected=None if d["expected"] is None else to_money(d["expected"]),
             trades=tuple(d["trades"]),
             cancel_sent=d["cancel_sent"],
         )
@@ -956,35 +2548,241 @@ class OrderRecord(Record, frozen=True, kw_only=True):
     accepted_at: int
     attempt: int  # Of the last route request.
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "order_id": self.order_id,
-            "account_id": self.account_id,
-            "client_order_id": self.client_order_id,
-            "symbol": self.symbol,
-            "side": self.side,
-            "order_type": self.order_type,
-            "time_in_force": self.time_in_force,
-            "state": self.state,
-            "quantity": _m(self.quantity),
-            "price": None if self.price is None else _m(self.price),
-            "protection": _m(self.protection),
-            "filled": _m(self.filled),
-            "filled_quote": _m(self.filled_quote),
-            "locked_asset": self.locked_asset,
-            "locked": _m(self.locked),
-            "fee_rate": _m(self.fee_rate),
-            "children": [x.to_wire() for x in self.children],
-            "planned": self.planned,
-            "unrouted": _m(self.unrouted),
-            "close_reason": self.close_reason,
-            "seq": self.seq,
-            "arrival_mid": None if self.arrival_mid is None else _m(self.arrival_mid),
-            "best_single_price": None if self.best_single_price is None else _m(self.best_single_price),
-            "sent_at": self.sent_at,
-            "accepted_at": self.accepted_at,
-            "attempt": self.attempt,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.order_id.encode())],
+                s,
+                LENGTHS[len(s := self.account_id.encode())],
+                s,
+                LENGTHS[len(s := self.client_order_id.encode())],
+                s,
+                LENGTHS[len(s := self.symbol.encode())],
+                s,
+                _SIDE[self.side],
+                _ORDER_TYPE[self.order_type],
+                _TIME_IN_FORCE[self.time_in_force],
+                _ORDER_STATE[self.state],
+                money(self.quantity),
+                b"\0" if self.price is None else b"\2" + money(self.price),
+                money(self.protection),
+                money(self.filled),
+                money(self.filled_quote),
+                LENGTHS[len(s := self.locked_asset.encode())],
+                s,
+                money(self.locked),
+                money(self.fee_rate),
+                b"".join((LENGTHS[len(self.children)], *[x.body() for x in self.children], b"\0"))
+                if self.children
+                else b"\0",
+                b"\1" if self.planned else b"\0",
+                money(self.unrouted),
+                LENGTHS[len(s := self.close_reason.encode())],
+                s,
+                INTS[self.seq],
+                b"\0" if self.arrival_mid is None else b"\2" + money(self.arrival_mid),
+                b"\0" if self.best_single_price is None else b"\2" + money(self.best_single_price),
+                time(self.sent_at),
+                time(self.accepted_at),
+                INTS[self.attempt],
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[OrderRecord, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        order_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        account_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        client_order_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        symbol = d[i:j].decode()
+        i = j
+        side = _SIDE_AT[d[i]]
+        i += 1
+        order_type = _ORDER_TYPE_AT[d[i]]
+        i += 1
+        time_in_force = _TIME_IN_FORCE_AT[d[i]]
+        i += 1
+        state = _ORDER_STATE_AT[d[i]]
+        i += 1
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        quantity = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        price: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            price = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        protection = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < protection < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        filled = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < filled < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        filled_quote = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < filled_quote < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        locked_asset = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        locked = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < locked < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        fee_rate = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < fee_rate < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        children_: list[ChildState] = []
+        n, i = long(d, i)
+        while n:
+            if n < 0:
+                _, i = long(d, i)
+            for _ in range(abs(n)):
+                children_item, i = ChildState.read(d, i)
+                children_.append(children_item)
+            n, i = long(d, i)
+        children = tuple(children_)
+        planned = BOOLEANS[d[i]]
+        i += 1
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        unrouted = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < unrouted < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        close_reason = d[i:j].decode()
+        i = j
+        seq, i = long(d, i)
+        arrival_mid: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            arrival_mid = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < arrival_mid < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        best_single_price: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            best_single_price = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < best_single_price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        sent_at, i = to_time(d, i)
+        accepted_at, i = to_time(d, i)
+        attempt, i = long(d, i)
+        return cls(
+            order_id=order_id,
+            account_id=account_id,
+            client_order_id=client_order_id,
+            symbol=symbol,
+            side=side,
+            order_type=order_type,
+            time_in_force=time_in_force,
+            state=state,
+            quantity=quantity,
+            price=price,
+            protection=protection,
+            filled=filled,
+            filled_quote=filled_quote,
+            locked_asset=locked_asset,
+            locked=locked,
+            fee_rate=fee_rate,
+            children=children,
+            planned=planned,
+            unrouted=unrouted,
+            close_reason=close_reason,
+            seq=seq,
+            arrival_mid=arrival_mid,
+            best_single_price=best_single_price,
+            sent_at=sent_at,
+            accepted_at=accepted_at,
+            attempt=attempt,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> OrderRecord:
@@ -997,21 +2795,21 @@ class OrderRecord(Record, frozen=True, kw_only=True):
             order_type=OrderType(d["order_type"]),
             time_in_force=TimeInForce(d["time_in_force"]),
             state=OrderState(d["state"]),
-            quantity=_u(d["quantity"]),
-            price=None if d["price"] is None else _u(d["price"]),
-            protection=_u(d["protection"]),
-            filled=_u(d["filled"]),
-            filled_quote=_u(d["filled_quote"]),
+            quantity=to_money(d["quantity"]),
+            price=None if d["price"] is None else to_money(d["price"]),
+            protection=to_money(d["protection"]),
+            filled=to_money(d["filled"]),
+            filled_quote=to_money(d["filled_quote"]),
             locked_asset=d["locked_asset"],
-            locked=_u(d["locked"]),
-            fee_rate=_u(d["fee_rate"]),
+            locked=to_money(d["locked"]),
+            fee_rate=to_money(d["fee_rate"]),
             children=tuple(ChildState.from_wire(x) for x in d["children"]),
             planned=d["planned"],
-            unrouted=_u(d["unrouted"]),
+            unrouted=to_money(d["unrouted"]),
             close_reason=d["close_reason"],
             seq=d["seq"],
-            arrival_mid=None if d["arrival_mid"] is None else _u(d["arrival_mid"]),
-            best_single_price=None if d["best_single_price"] is None else _u(d["best_single_price"]),
+            arrival_mid=None if d["arrival_mid"] is None else to_money(d["arrival_mid"]),
+            best_single_price=None if d["best_single_price"] is None else to_money(d["best_single_price"]),
             sent_at=d["sent_at"],
             accepted_at=d["accepted_at"],
             attempt=d["attempt"],
@@ -1035,21 +2833,112 @@ class PlaceOrder(Record, frozen=True, kw_only=True):
     expires_at: int | None = None
     sent_at: int  # The client's clock.
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "account_id": self.account_id,
-            "client_order_id": self.client_order_id,
-            "symbol": self.symbol,
-            "side": self.side,
-            "order_type": self.order_type,
-            "time_in_force": self.time_in_force,
-            "quantity": _m(self.quantity),
-            "price": None if self.price is None else _m(self.price),
-            "stop_price": None if self.stop_price is None else _m(self.stop_price),
-            "scheduled_at": self.scheduled_at,
-            "expires_at": self.expires_at,
-            "sent_at": self.sent_at,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.account_id.encode())],
+                s,
+                LENGTHS[len(s := self.client_order_id.encode())],
+                s,
+                LENGTHS[len(s := self.symbol.encode())],
+                s,
+                _SIDE[self.side],
+                _ORDER_TYPE[self.order_type],
+                _TIME_IN_FORCE[self.time_in_force],
+                money(self.quantity),
+                b"\0" if self.price is None else b"\2" + money(self.price),
+                b"\0" if self.stop_price is None else b"\2" + money(self.stop_price),
+                b"\0" if self.scheduled_at is None else b"\2" + time(self.scheduled_at),
+                b"\0" if self.expires_at is None else b"\2" + time(self.expires_at),
+                time(self.sent_at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[PlaceOrder, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        account_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        client_order_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        symbol = d[i:j].decode()
+        i = j
+        side = _SIDE_AT[d[i]]
+        i += 1
+        order_type = _ORDER_TYPE_AT[d[i]]
+        i += 1
+        time_in_force = _TIME_IN_FORCE_AT[d[i]]
+        i += 1
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        quantity = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        price: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            price = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        stop_price: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            stop_price = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < stop_price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        scheduled_at: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            scheduled_at, i = to_time(d, i)
+        expires_at: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            expires_at, i = to_time(d, i)
+        sent_at, i = to_time(d, i)
+        return cls(
+            account_id=account_id,
+            client_order_id=client_order_id,
+            symbol=symbol,
+            side=side,
+            order_type=order_type,
+            time_in_force=time_in_force,
+            quantity=quantity,
+            price=price,
+            stop_price=stop_price,
+            scheduled_at=scheduled_at,
+            expires_at=expires_at,
+            sent_at=sent_at,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> PlaceOrder:
@@ -1060,9 +2949,9 @@ class PlaceOrder(Record, frozen=True, kw_only=True):
             side=Side(d["side"]),
             order_type=OrderType(d["order_type"]),
             time_in_force=TimeInForce(d["time_in_force"]),
-            quantity=_u(d["quantity"]),
-            price=None if d["price"] is None else _u(d["price"]),
-            stop_price=None if d["stop_price"] is None else _u(d["stop_price"]),
+            quantity=to_money(d["quantity"]),
+            price=None if d["price"] is None else to_money(d["price"]),
+            stop_price=None if d["stop_price"] is None else to_money(d["stop_price"]),
             scheduled_at=d["scheduled_at"],
             expires_at=d["expires_at"],
             sent_at=d["sent_at"],
@@ -1083,28 +2972,122 @@ class Quote(Record, frozen=True, kw_only=True):
     venues: int  # Venues with a live book.
     at: int
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "symbol": self.symbol,
-            "bid": None if self.bid is None else _m(self.bid),
-            "bid_quantity": None if self.bid_quantity is None else _m(self.bid_quantity),
-            "bid_venue": self.bid_venue,
-            "ask": None if self.ask is None else _m(self.ask),
-            "ask_quantity": None if self.ask_quantity is None else _m(self.ask_quantity),
-            "ask_venue": self.ask_venue,
-            "venues": self.venues,
-            "at": self.at,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.symbol.encode())],
+                s,
+                b"\0" if self.bid is None else b"\2" + money(self.bid),
+                b"\0" if self.bid_quantity is None else b"\2" + money(self.bid_quantity),
+                b"\0" if self.bid_venue is None else b"\2" + str_(self.bid_venue),
+                b"\0" if self.ask is None else b"\2" + money(self.ask),
+                b"\0" if self.ask_quantity is None else b"\2" + money(self.ask_quantity),
+                b"\0" if self.ask_venue is None else b"\2" + str_(self.ask_venue),
+                INTS[self.venues],
+                time(self.at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[Quote, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        symbol = d[i:j].decode()
+        i = j
+        bid: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            bid = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < bid < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        bid_quantity: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            bid_quantity = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < bid_quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        bid_venue: str | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            bid_venue = d[i:j].decode()
+            i = j
+        ask: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            ask = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < ask < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        ask_quantity: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            ask_quantity = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < ask_quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        ask_venue: str | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            ask_venue = d[i:j].decode()
+            i = j
+        venues, i = long(d, i)
+        at, i = to_time(d, i)
+        return cls(
+            symbol=symbol,
+            bid=bid,
+            bid_quantity=bid_quantity,
+            bid_venue=bid_venue,
+            ask=ask,
+            ask_quantity=ask_quantity,
+            ask_venue=ask_venue,
+            venues=venues,
+            at=at,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> Quote:
         return cls(
             symbol=d["symbol"],
-            bid=None if d["bid"] is None else _u(d["bid"]),
-            bid_quantity=None if d["bid_quantity"] is None else _u(d["bid_quantity"]),
+            bid=None if d["bid"] is None else to_money(d["bid"]),
+            bid_quantity=None if d["bid_quantity"] is None else to_money(d["bid_quantity"]),
             bid_venue=d["bid_venue"],
-            ask=None if d["ask"] is None else _u(d["ask"]),
-            ask_quantity=None if d["ask_quantity"] is None else _u(d["ask_quantity"]),
+            ask=None if d["ask"] is None else to_money(d["ask"]),
+            ask_quantity=None if d["ask_quantity"] is None else to_money(d["ask_quantity"]),
             ask_venue=d["ask_venue"],
             venues=d["venues"],
             at=d["at"],
@@ -1122,25 +3105,83 @@ class PlannedChild(Record, frozen=True, kw_only=True):
     time_in_force: TimeInForce
     expected_fee: int  # In the quote asset.
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "child_id": self.child_id,
-            "venue": self.venue,
-            "price": _m(self.price),
-            "quantity": _m(self.quantity),
-            "time_in_force": self.time_in_force,
-            "expected_fee": _m(self.expected_fee),
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.child_id.encode())],
+                s,
+                LENGTHS[len(s := self.venue.encode())],
+                s,
+                money(self.price),
+                money(self.quantity),
+                _TIME_IN_FORCE[self.time_in_force],
+                money(self.expected_fee),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[PlannedChild, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        child_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        venue = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        price = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        quantity = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        time_in_force = _TIME_IN_FORCE_AT[d[i]]
+        i += 1
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        expected_fee = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < expected_fee < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        return cls(
+            child_id=child_id,
+            venue=venue,
+            price=price,
+            quantity=quantity,
+            time_in_force=time_in_force,
+            expected_fee=expected_fee,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> PlannedChild:
         return cls(
             child_id=d["child_id"],
             venue=d["venue"],
-            price=_u(d["price"]),
-            quantity=_u(d["quantity"]),
+            price=to_money(d["price"]),
+            quantity=to_money(d["quantity"]),
             time_in_force=TimeInForce(d["time_in_force"]),
-            expected_fee=_u(d["expected_fee"]),
+            expected_fee=to_money(d["expected_fee"]),
         )
 
 
@@ -1159,19 +3200,120 @@ class Candidate(Record, frozen=True, kw_only=True):
     average_price: int | None = None  # All-in price if this venue took the order alone.
     filled: int  # Quantity that this venue could take alone.
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "venue": self.venue,
-            "eligible": self.eligible,
-            "reason": self.reason,
-            "score": _m(self.score),
-            "price_score": _m(self.price_score),
-            "latency_score": _m(self.latency_score),
-            "reliability_score": _m(self.reliability_score),
-            "liquidity_score": _m(self.liquidity_score),
-            "average_price": None if self.average_price is None else _m(self.average_price),
-            "filled": _m(self.filled),
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.venue.encode())],
+                s,
+                b"\1" if self.eligible else b"\0",
+                LENGTHS[len(s := self.reason.encode())],
+                s,
+                money(self.score),
+                money(self.price_score),
+                money(self.latency_score),
+                money(self.reliability_score),
+                money(self.liquidity_score),
+                b"\0" if self.average_price is None else b"\2" + money(self.average_price),
+                money(self.filled),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[Candidate, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        venue = d[i:j].decode()
+        i = j
+        eligible = BOOLEANS[d[i]]
+        i += 1
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        reason = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        score = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < score < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        price_score = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < price_score < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        latency_score = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < latency_score < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        reliability_score = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < reliability_score < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        liquidity_score = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < liquidity_score < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        average_price: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            average_price = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < average_price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        filled = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < filled < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        return cls(
+            venue=venue,
+            eligible=eligible,
+            reason=reason,
+            score=score,
+            price_score=price_score,
+            latency_score=latency_score,
+            reliability_score=reliability_score,
+            liquidity_score=liquidity_score,
+            average_price=average_price,
+            filled=filled,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> Candidate:
@@ -1179,13 +3321,13 @@ class Candidate(Record, frozen=True, kw_only=True):
             venue=d["venue"],
             eligible=d["eligible"],
             reason=d["reason"],
-            score=_u(d["score"]),
-            price_score=_u(d["price_score"]),
-            latency_score=_u(d["latency_score"]),
-            reliability_score=_u(d["reliability_score"]),
-            liquidity_score=_u(d["liquidity_score"]),
-            average_price=None if d["average_price"] is None else _u(d["average_price"]),
-            filled=_u(d["filled"]),
+            score=to_money(d["score"]),
+            price_score=to_money(d["price_score"]),
+            latency_score=to_money(d["latency_score"]),
+            reliability_score=to_money(d["reliability_score"]),
+            liquidity_score=to_money(d["liquidity_score"]),
+            average_price=None if d["average_price"] is None else to_money(d["average_price"]),
+            filled=to_money(d["filled"]),
         )
 
 
@@ -1207,22 +3349,155 @@ class RoutePlan(Record, frozen=True, kw_only=True):
     best_single_price: int | None = None  # All-in price of the same quantity at the best single venue.
     planned_at: int
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "order_id": self.order_id,
-            "account_id": self.account_id,
-            "symbol": self.symbol,
-            "attempt": self.attempt,
-            "children": [x.to_wire() for x in self.children],
-            "unrouted": _m(self.unrouted),
-            "reason": self.reason,
-            "candidates": [x.to_wire() for x in self.candidates],
-            "arrival_mid": None if self.arrival_mid is None else _m(self.arrival_mid),
-            "average_price": None if self.average_price is None else _m(self.average_price),
-            "best_single_venue": self.best_single_venue,
-            "best_single_price": None if self.best_single_price is None else _m(self.best_single_price),
-            "planned_at": self.planned_at,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.order_id.encode())],
+                s,
+                LENGTHS[len(s := self.account_id.encode())],
+                s,
+                LENGTHS[len(s := self.symbol.encode())],
+                s,
+                INTS[self.attempt],
+                b"".join((LENGTHS[len(self.children)], *[x.body() for x in self.children], b"\0"))
+                if self.children
+                else b"\0",
+                money(self.unrouted),
+                LENGTHS[len(s := self.reason.encode())],
+                s,
+                b"".join((LENGTHS[len(self.candidates)], *[x.body() for x in self.candidates], b"\0"))
+                if self.candidates
+                else b"\0",
+                b"\0" if self.arrival_mid is None else b"\2" + money(self.arrival_mid),
+                b"\0" if self.average_price is None else b"\2" + money(self.average_price),
+                b"\0" if self.best_single_venue is None else b"\2" + str_(self.best_single_venue),
+                b"\0" if self.best_single_price is None else b"\2" + money(self.best_single_price),
+                time(self.planned_at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[RoutePlan, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        order_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        account_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        symbol = d[i:j].decode()
+        i = j
+        attempt, i = long(d, i)
+        children_: list[PlannedChild] = []
+        n, i = long(d, i)
+        while n:
+            if n < 0:
+                _, i = long(d, i)
+            for _ in range(abs(n)):
+                children_item, i = PlannedChild.read(d, i)
+                children_.append(children_item)
+            n, i = long(d, i)
+        children = tuple(children_)
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        unrouted = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < unrouted < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        reason = d[i:j].decode()
+        i = j
+        candidates_: list[Candidate] = []
+        n, i = long(d, i)
+        while n:
+            if n < 0:
+                _, i = long(d, i)
+            for _ in range(abs(n)):
+                candidates_item, i = Candidate.read(d, i)
+                candidates_.append(candidates_item)
+            n, i = long(d, i)
+        candidates = tuple(candidates_)
+        arrival_mid: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            arrival_mid = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < arrival_mid < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        average_price: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            average_price = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < average_price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        best_single_venue: str | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            best_single_venue = d[i:j].decode()
+            i = j
+        best_single_price: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            best_single_price = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < best_single_price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        planned_at, i = to_time(d, i)
+        return cls(
+            order_id=order_id,
+            account_id=account_id,
+            symbol=symbol,
+            attempt=attempt,
+            children=children,
+            unrouted=unrouted,
+            reason=reason,
+            candidates=candidates,
+            arrival_mid=arrival_mid,
+            average_price=average_price,
+            best_single_venue=best_single_venue,
+            best_single_price=best_single_price,
+            planned_at=planned_at,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> RoutePlan:
@@ -1232,13 +3507,13 @@ class RoutePlan(Record, frozen=True, kw_only=True):
             symbol=d["symbol"],
             attempt=d["attempt"],
             children=tuple(PlannedChild.from_wire(x) for x in d["children"]),
-            unrouted=_u(d["unrouted"]),
+            unrouted=to_money(d["unrouted"]),
             reason=d["reason"],
             candidates=tuple(Candidate.from_wire(x) for x in d["candidates"]),
-            arrival_mid=None if d["arrival_mid"] is None else _u(d["arrival_mid"]),
-            average_price=None if d["average_price"] is None else _u(d["average_price"]),
+            arrival_mid=None if d["arrival_mid"] is None else to_money(d["arrival_mid"]),
+            average_price=None if d["average_price"] is None else to_money(d["average_price"]),
             best_single_venue=d["best_single_venue"],
-            best_single_price=None if d["best_single_price"] is None else _u(d["best_single_price"]),
+            best_single_price=None if d["best_single_price"] is None else to_money(d["best_single_price"]),
             planned_at=d["planned_at"],
         )
 
@@ -1258,19 +3533,86 @@ class RouteRequest(Record, frozen=True, kw_only=True):
     attempt: int
     accepted_at: int
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "order_id": self.order_id,
-            "account_id": self.account_id,
-            "symbol": self.symbol,
-            "side": self.side,
-            "order_type": self.order_type,
-            "time_in_force": self.time_in_force,
-            "quantity": _m(self.quantity),
-            "price": _m(self.price),
-            "attempt": self.attempt,
-            "accepted_at": self.accepted_at,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.order_id.encode())],
+                s,
+                LENGTHS[len(s := self.account_id.encode())],
+                s,
+                LENGTHS[len(s := self.symbol.encode())],
+                s,
+                _SIDE[self.side],
+                _ORDER_TYPE[self.order_type],
+                _TIME_IN_FORCE[self.time_in_force],
+                money(self.quantity),
+                money(self.price),
+                INTS[self.attempt],
+                time(self.accepted_at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[RouteRequest, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        order_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        account_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        symbol = d[i:j].decode()
+        i = j
+        side = _SIDE_AT[d[i]]
+        i += 1
+        order_type = _ORDER_TYPE_AT[d[i]]
+        i += 1
+        time_in_force = _TIME_IN_FORCE_AT[d[i]]
+        i += 1
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        quantity = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        price = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        attempt, i = long(d, i)
+        accepted_at, i = to_time(d, i)
+        return cls(
+            order_id=order_id,
+            account_id=account_id,
+            symbol=symbol,
+            side=side,
+            order_type=order_type,
+            time_in_force=time_in_force,
+            quantity=quantity,
+            price=price,
+            attempt=attempt,
+            accepted_at=accepted_at,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> RouteRequest:
@@ -1281,8 +3623,8 @@ class RouteRequest(Record, frozen=True, kw_only=True):
             side=Side(d["side"]),
             order_type=OrderType(d["order_type"]),
             time_in_force=TimeInForce(d["time_in_force"]),
-            quantity=_u(d["quantity"]),
-            price=_u(d["price"]),
+            quantity=to_money(d["quantity"]),
+            price=to_money(d["price"]),
             attempt=d["attempt"],
             accepted_at=d["accepted_at"],
         )
@@ -1301,17 +3643,84 @@ class Trade(Record, frozen=True, kw_only=True):
     venue_at: int | None = None
     received_at: int
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "venue": self.venue,
-            "symbol": self.symbol,
-            "trade_id": self.trade_id,
-            "price": _m(self.price),
-            "quantity": _m(self.quantity),
-            "side": self.side,
-            "venue_at": self.venue_at,
-            "received_at": self.received_at,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.venue.encode())],
+                s,
+                LENGTHS[len(s := self.symbol.encode())],
+                s,
+                LENGTHS[len(s := self.trade_id.encode())],
+                s,
+                money(self.price),
+                money(self.quantity),
+                b"\0" if self.side is None else b"\2" + _SIDE[self.side],
+                b"\0" if self.venue_at is None else b"\2" + time(self.venue_at),
+                time(self.received_at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[Trade, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        venue = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        symbol = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        trade_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        price = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        quantity = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        side: Side | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            side = _SIDE_AT[d[i]]
+            i += 1
+        venue_at: int | None = None
+        i += 1
+        if OPTIONAL[d[i - 1]]:
+            venue_at, i = to_time(d, i)
+        received_at, i = to_time(d, i)
+        return cls(
+            venue=venue,
+            symbol=symbol,
+            trade_id=trade_id,
+            price=price,
+            quantity=quantity,
+            side=side,
+            venue_at=venue_at,
+            received_at=received_at,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> Trade:
@@ -1319,8 +3728,8 @@ class Trade(Record, frozen=True, kw_only=True):
             venue=d["venue"],
             symbol=d["symbol"],
             trade_id=d["trade_id"],
-            price=_u(d["price"]),
-            quantity=_u(d["quantity"]),
+            price=to_money(d["price"]),
+            quantity=to_money(d["quantity"]),
             side=None if d["side"] is None else Side(d["side"]),
             venue_at=d["venue_at"],
             received_at=d["received_at"],
@@ -1334,6 +3743,13 @@ class TransferKind(StrEnum):
     WITHDRAWAL = "WITHDRAWAL"
 
 
+_TRANSFER_KIND: Final = {
+    TransferKind.DEPOSIT: b"\x00",
+    TransferKind.WITHDRAWAL: b"\x02",
+}
+_TRANSFER_KIND_AT: Final = {index[0]: symbol for symbol, index in _TRANSFER_KIND.items()}
+
+
 class Transfer(Record, frozen=True, kw_only=True):
     """Command: move funds into or out of an account. Key: account_id."""
 
@@ -1345,15 +3761,64 @@ class Transfer(Record, frozen=True, kw_only=True):
     amount: int
     sent_at: int
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "transfer_id": self.transfer_id,
-            "account_id": self.account_id,
-            "kind": self.kind,
-            "asset": self.asset,
-            "amount": _m(self.amount),
-            "sent_at": self.sent_at,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.transfer_id.encode())],
+                s,
+                LENGTHS[len(s := self.account_id.encode())],
+                s,
+                _TRANSFER_KIND[self.kind],
+                LENGTHS[len(s := self.asset.encode())],
+                s,
+                money(self.amount),
+                time(self.sent_at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[Transfer, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        transfer_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        account_id = d[i:j].decode()
+        i = j
+        kind = _TRANSFER_KIND_AT[d[i]]
+        i += 1
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        asset = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        amount = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < amount < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        sent_at, i = to_time(d, i)
+        return cls(
+            transfer_id=transfer_id,
+            account_id=account_id,
+            kind=kind,
+            asset=asset,
+            amount=amount,
+            sent_at=sent_at,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> Transfer:
@@ -1362,7 +3827,7 @@ class Transfer(Record, frozen=True, kw_only=True):
             account_id=d["account_id"],
             kind=TransferKind(d["kind"]),
             asset=d["asset"],
-            amount=_u(d["amount"]),
+            amount=to_money(d["amount"]),
             sent_at=d["sent_at"],
         )
 
@@ -1376,6 +3841,15 @@ class VenueStatus(StrEnum):
     MAINTENANCE = "MAINTENANCE"
 
 
+_VENUE_STATUS: Final = {
+    VenueStatus.ACTIVE: b"\x00",
+    VenueStatus.DEGRADED: b"\x02",
+    VenueStatus.DOWN: b"\x04",
+    VenueStatus.MAINTENANCE: b"\x06",
+}
+_VENUE_STATUS_AT: Final = {index[0]: symbol for symbol, index in _VENUE_STATUS.items()}
+
+
 class VenueHealth(Record, frozen=True, kw_only=True):
     """How a venue does. Key: venue."""
 
@@ -1387,15 +3861,57 @@ class VenueHealth(Record, frozen=True, kw_only=True):
     reason: str
     at: int
 
-    def to_wire(self) -> dict[str, Any]:
-        return {
-            "venue": self.venue,
-            "status": self.status,
-            "latency_us": self.latency_us,
-            "success_rate": _m(self.success_rate),
-            "reason": self.reason,
-            "at": self.at,
-        }
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.venue.encode())],
+                s,
+                _VENUE_STATUS[self.status],
+                LONGS[self.latency_us],
+                money(self.success_rate),
+                LENGTHS[len(s := self.reason.encode())],
+                s,
+                time(self.at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[VenueHealth, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        venue = d[i:j].decode()
+        i = j
+        status = _VENUE_STATUS_AT[d[i]]
+        i += 1
+        latency_us, i = long(d, i)
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        success_rate = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < success_rate < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        reason = d[i:j].decode()
+        i = j
+        at, i = to_time(d, i)
+        return cls(
+            venue=venue,
+            status=status,
+            latency_us=latency_us,
+            success_rate=success_rate,
+            reason=reason,
+            at=at,
+        ), i
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> VenueHealth:
@@ -1403,7 +3919,7 @@ class VenueHealth(Record, frozen=True, kw_only=True):
             venue=d["venue"],
             status=VenueStatus(d["status"]),
             latency_us=d["latency_us"],
-            success_rate=_u(d["success_rate"]),
+            success_rate=to_money(d["success_rate"]),
             reason=d["reason"],
             at=d["at"],
         )
