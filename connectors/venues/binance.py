@@ -80,6 +80,9 @@ class _Binance(HttpxTransport, ccxt.pro.binance):  # type: ignore[misc, unused-i
         if message.get("e") == "executionReport":
             self.on_order(message)
 
+    def handle_balance(self, client: Any, message: dict[str, Any]) -> None:
+        """Balances are asked for. Upstream's handler fails on one that it has no snapshot for, and then nothing more is received."""
+
     def handle_event_stream_terminated(self, client: Any, message: dict[str, Any]) -> None:
         """Upstream leaves watchers hanging here."""
         self.on_terminated()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.simulator.amounts import SCALE, fixed, notional, notional_up, parse
@@ -197,6 +197,7 @@ steps = st.lists(
 )
 
 
+@settings(max_examples=300, deadline=None)
 @given(steps)
 def test_money_is_conserved(script: list[tuple]) -> None:  # type: ignore[type-arg]
     it, market, heard = venue(usdt=3_000 * SCALE, btc=30 * SCALE)
@@ -207,9 +208,11 @@ def test_money_is_conserved(script: list[tuple]) -> None:  # type: ignore[type-a
             except Refusal as refusal:
                 assert refusal.code in (-1013, -2010)
         elif what == "show":
-            it.show(market, *(list(dict(a).items()) for a in args[:2]), at, args[2])
+            bids, asks, whole = args
+            it.show(market, dict(bids).items(), dict(asks).items(), at, whole)
         elif what == "printed":
-            it.printed(market, *args, at)
+            price, quantity, taker = args
+            it.printed(market, price, quantity, taker, at)
         elif it.open:
             it.cancel(list(it.open.values())[args[0] % len(it.open)], "x", at)
         assert it.conserved()
