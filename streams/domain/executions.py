@@ -60,6 +60,7 @@ def planned(step: Step, plan: RoutePlan) -> None:
     wrong = _mismatch(order, plan)
     if wrong:
         raise Impossible("PLAN_MISMATCH", wrong)
+    unplaced = (plan.reason or NO_VENUE) if plan.unrouted else ""
     step.order = replace(
         order,
         state=state,
@@ -68,9 +69,9 @@ def planned(step: Step, plan: RoutePlan) -> None:
         unrouted=plan.unrouted,
         arrival_mid=plan.arrival_mid,
         best_single_price=plan.best_single_price,
-        close_reason=NO_VENUE if plan.unrouted else "",
+        close_reason=unplaced,
     )
-    step.tell(EventKind.ROUTED, NO_VENUE if plan.unrouted else "", plan.reason)
+    step.tell(EventKind.ROUTED, unplaced)
     if state is OrderState.PENDING_CANCEL:
         cancel_children(step)
     _end_if_done(step)
@@ -207,7 +208,9 @@ def _ended(step: Step, at: int, one: ChildState, report: ExecutionReport) -> Non
     code = report.reason_code or _ENDED[report.kind]
     one = replace(one, state=state, expected=report.cumulative_quantity, cancel_sent=False)
     order = _put(step, at, one)
-    step.order = replace(order, close_reason=code)
+    # A refusal says more than that the rest expired, and so does what the plan said of it.
+    telling = state is OrderState.REJECTED or not order.close_reason
+    step.order = replace(order, close_reason=code if telling else order.close_reason)
     _back_if_refused(step)
     step.tell(EventKind.CHILD_CLOSED, code, report.reason, child=one)
     _end_if_done(step)
@@ -268,7 +271,7 @@ def _ending(order: OrderRecord) -> tuple[On, str]:
     if order.time_in_force is TimeInForce.IOC:
         if refused and states:
             return On.END_REJECTED, order.close_reason
-        told = OrderState.REJECTED in states or not states
+        told = OrderState.REJECTED in states or order.unrouted
         return On.END_EXPIRED, order.close_reason if told else IOC_REMAINDER
     if refused:  # or no venue was there to ask
         return On.END_REJECTED, order.close_reason

@@ -1,0 +1,256 @@
+"""Scenarios of the accounts agent as a trader would write them down, and what runs them through the test driver.
+
+A scenario is a text of lines `what happens => events | balances`. What happens is one of
+
+    deposit 1000 USDT [as t1]            withdraw 5 BTC [as t2]
+    buy 1 @ 60000 as o1 [ioc]            sell 1 market as o2            [by ann] anywhere: another account than acct
+    cancel o1                            modify o1
+    plan o1: a 0.4 @ 60000, b 0.5 @ 60010          the rest of the order is unrouted; children are o1.1, o1.2 ...
+    o1.1 accepted                        o1.1 fill 0.4 @ 59000 fee 0.0004 BTC #t77
+    o1.1 cancelled 0.4                   the number is what the venue says was filled
+    quote 59990 60010                    close b                         (instrument)
+
+`events` are KIND>STATE or KIND>STATE:CODE in their order, `dead:CAUSE` for a dead letter, empty for nothing; `balances` are
+`ASSET available locked [owed]`, those named, joined by commas. Lines without `=>` are only done; # at the start is a comment.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+from schemas.records import (
+    CancelOrder,
+    ExecutionKind,
+    ExecutionReport,
+    Instrument,
+    InstrumentStatus,
+    Liquidity,
+    ModifyOrder,
+    OrderType,
+    PlaceOrder,
+    PlannedChild,
+    Quote,
+    RoutePlan,
+    Side,
+    TimeInForce,
+    Transfer,
+    TransferKind,
+)
+from streams.agents.accounts import ACCOUNTS, accounts_agent
+from streams.domain.events import order_id_of
+from streams.domain.risk import RiskSettings
+from streams.engine.driver import Driver
+
+S = 10**8
+START = 1_700_000_000_000_000
+SYMBOL = "BTC/USDT"
+COMMANDS, TRANSFERS, ACKS = "orders.commands", "account.transfers", "exchange.acks"
+
+
+def units(text: str) -> int:
+    """Units of 1e-8 of a decimal string."""
+    scaled = Decimal(text) * S
+    assert scaled == int(scaled), f"{text} is finer than 1e-8"
+    return int(scaled)
+
+
+def instrument(venue: str, symbol: str = SYMBOL, **changes: Any) -> Instrument:
+    """A venue's instrument: tick 0.01, lot 0.00001, at least 5 in quote, 8 and 10 basis points."""
+    base, quote = symbol.split("/")
+    values: dict[str, Any] = {
+        "venue": venue,
+        "symbol": symbol,
+        "base": base,
+        "quote": quote,
+        "tick": units("0.01"),
+        "lot": units("0.00001"),
+        "min_quantity": units("0.00001"),
+        "max_quantity": units("9000"),
+        "min_notional": units("5"),
+        "maker_fee": units("0.0008"),
+        "taker_fee": units("0.001"),
+        "status": InstrumentStatus.OPEN,
+        "at": START,
+    }
+    return Instrument(**{**values, **changes})
+
+
+def place(
+    account: str, client_order_id: str, side: Side, quantity: int, price: int | None, **changes: Any
+) -> PlaceOrder:
+    """A limit GTC order, or a market order where there is no price."""
+    values: dict[str, Any] = {
+        "account_id": account,
+        "client_order_id": client_order_id,
+        "symbol": SYMBOL,
+        "side": side,
+        "order_type": OrderType.MARKET if price is None else OrderType.LIMIT,
+        "time_in_force": TimeInForce.GTC,
+        "quantity": quantity,
+        "price": price,
+        "sent_at": START,
+    }
+    return PlaceOrder(**{**values, **changes})
+
+
+def plan(account: str, order_id: str, children: list[PlannedChild], unrouted: int, **changes: Any) -> RoutePlan:
+    """A router's plan."""
+    values: dict[str, Any] = {
+        "order_id": order_id,
+        "account_id": account,
+        "symbol": SYMBOL,
+        "attempt": 1,
+        "children": tuple(children),
+        "unrouted": unrouted,
+        "reason": "NO_LIQUIDITY" if unrouted else "",
+        "candidates": (),
+        "arrival_mid": units("60000"),
+        "planned_at": START,
+    }
+    return RoutePlan(**{**values, **changes})
+
+
+def planned(child_id: str, venue: str, quantity: int, price: int) -> PlannedChild:
+    """A child of a plan."""
+    return PlannedChild(
+        child_id=child_id,
+        venue=venue,
+        price=price,
+        quantity=quantity,
+        time_in_force=TimeInForce.IOC,
+        expected_fee=0,
+    )
+
+
+def report(
+    account: str, order_id: str, child_id: str, venue: str, kind: ExecutionKind, **changes: Any
+) -> ExecutionReport:
+    """A venue's report."""
+    values: dict[str, Any] = {
+        "account_id": account,
+        "order_id": order_id,
+        "child_id": child_id,
+        "venue": venue,
+        "symbol": SYMBOL,
+        "kind": kind,
+        "liquidity": Liquidity.TAKER,
+        "reason_code": "",
+        "reason": "",
+        "at": START,
+    }
+    return ExecutionReport(**{**values, **changes})
+
+
+class Scenario:
+    """A driver with the venues a and b, and the reading of lines."""
+
+    def __init__(self, settings: RiskSettings | None = None) -> None:
+        self.driver = Driver(accounts_agent(settings), now=START)
+        self.venues: dict[str, str] = {}  # child id -> venue
+        self.told = self.dead = self.transfers = 0
+        for venue in ("a", "b"):
+            self.driver.feed("instruments", f"{venue}|{SYMBOL}", instrument(venue))
+
+    def run(self, text: str) -> None:
+        """Do each line and compare what comes out with what it says."""
+        for line in filter(None, (raw.strip() for raw in text.splitlines())):
+            if line.startswith("#"):
+                continue
+            what, arrow, expected = (part.strip() for part in line.partition("=>"))
+            account = "acct"
+            if by := re.search(r" by (\w+)$", what):
+                account, what = by[1], what[: by.start()]
+            self._do(account, what)
+            self.driver.run()
+            came = self._came()
+            if arrow:
+                events, _, balances = (part.strip() for part in expected.partition("|"))
+                assert " ".join(came) == " ".join(events.split()), f"{line}\n  came: {' '.join(came)}"
+                self._compare(account, balances, line)
+
+    def _came(self) -> list[str]:
+        events = self.driver.records("orders.events")
+        fresh, self.told = events[self.told :], len(events)
+        found = [f"{e.kind}>{e.state}" + (f":{e.reason_code}" if e.reason_code else "") for e in fresh]
+        letters = [x for topic in (COMMANDS, TRANSFERS, ACKS) for x in self.driver.records(topic + ".dlq")]
+        found += [f"dead:{x.cause}" for x in letters[self.dead :]]
+        self.dead = len(letters)
+        return found
+
+    def _compare(self, account: str, balances: str, line: str) -> None:
+        state = self.driver.get(ACCOUNTS, account)
+        held = {b.asset: (b.available, b.locked, b.owed or 0) for b in state.balances} if state else {}
+        for one in filter(None, balances.split(",")):
+            asset, available, locked, *owed = one.split()
+            wanted = (units(available), units(locked), units(owed[0]) if owed else 0)
+            assert held.get(asset, (0, 0, 0)) == wanted, f"{line}\n  {asset}: {held.get(asset)}, not {wanted}"
+
+    def _do(self, account: str, what: str) -> None:
+        feed = self.driver.feed
+        words = what.split()
+        if words[0] in ("deposit", "withdraw"):
+            self.transfers += 1
+            feed(
+                TRANSFERS,
+                account,
+                Transfer(
+                    transfer_id=words[4] if len(words) > 4 else f"auto{self.transfers}",
+                    account_id=account,
+                    kind=TransferKind.DEPOSIT if words[0] == "deposit" else TransferKind.WITHDRAWAL,
+                    asset=words[2],
+                    amount=units(words[1]),
+                    sent_at=START,
+                ),
+            )
+        elif words[0] in ("buy", "sell"):
+            found = re.fullmatch(r"(buy|sell) (\S+) (?:@ (\S+)|market) as (\S+)( ioc)?", what)
+            assert found, what
+            price = units(found[3]) if found[3] else None
+            tif = TimeInForce.IOC if found[5] else TimeInForce.GTC
+            side = Side(found[1].upper())
+            feed(COMMANDS, account, place(account, found[4], side, units(found[2]), price, time_in_force=tif))
+        elif words[0] == "cancel":
+            feed(COMMANDS, account, CancelOrder(account_id=account, client_order_id=words[1], sent_at=START))
+        elif words[0] == "modify":
+            change = ModifyOrder(account_id=account, client_order_id=words[1], quantity=S, sent_at=START)
+            feed(COMMANDS, account, change)
+        elif words[0] == "quote":
+            bid, ask = units(words[1]), units(words[2])
+            feed("market.quotes", SYMBOL, Quote(symbol=SYMBOL, bid=bid, ask=ask, venues=2, at=self.driver.now))
+        elif words[0] == "close":
+            closed = instrument(words[1], status=InstrumentStatus.CLOSED)
+            feed("instruments", f"{words[1]}|{SYMBOL}", closed)
+        elif words[0] == "plan":
+            self._plan(account, what)
+        else:
+            self._report(account, words)
+
+    def _plan(self, account: str, what: str) -> None:
+        name, _, rest = what.removeprefix("plan ").partition(":")
+        order_id = order_id_of(account, name)
+        children = []
+        for n, one in enumerate(filter(None, rest.split(",")), 1):
+            venue, quantity, _, price = one.split()
+            children.append(planned(f"{name}.{n}", venue, units(quantity), units(price)))
+            self.venues[f"{name}.{n}"] = venue
+        requests = {r.order_id: r for r in self.driver.records("orders.routable")}
+        total = requests[order_id].quantity if order_id in requests else 0
+        left = total - sum(c.quantity for c in children)
+        self.driver.feed(ACKS, account, plan(account, order_id, children, left))
+
+    def _report(self, account: str, words: list[str]) -> None:
+        child_id, kind, *more = words
+        order_id = order_id_of(account, child_id.split(".")[0])
+        changes: dict[str, Any] = {}
+        if kind == "fill":
+            changes = {"quantity": units(more[0]), "price": units(more[2]), "trade_id": more[-1].removeprefix("#")}
+            if "fee" in more:
+                at = more.index("fee")
+                changes |= {"fee": units(more[at + 1]), "fee_asset": more[at + 2]}
+        elif more:
+            changes = {"cumulative_quantity": units(more[0])}
+        venue = self.venues.get(child_id, "a")
+        one = report(account, order_id, child_id, venue, ExecutionKind(kind.upper()), **changes)
+        self.driver.feed(ACKS, account, one)
