@@ -174,11 +174,12 @@ def best_alone(lanes: Iterable[Lane]) -> Lane | None:
     return best
 
 
-def best_single(lanes: Iterable[Lane], quantity: int) -> Lane | None:
-    """The lane that alone fills `quantity` at the best effective price; within a lot of it, where its lots are coarser."""
+def best_single(lanes: Sequence[Lane], quantity: int) -> Lane | None:
+    """The lane that alone fills `quantity` at the best effective price; where none does, one that fills it but for a part of its lot."""
     best: Lane | None = None
+    exact = any(lane.whole == quantity and lane.takes_share(quantity) for lane in lanes)
     for lane in lanes:
-        if lane.whole + lane.lot <= quantity or not lane.takes_share(lane.whole):
+        if lane.whole + (1 if exact else lane.lot) <= quantity or not lane.takes_share(lane.whole):
             continue
         if best is None or better(_alone_cost(lane) * best.whole, _alone_cost(best) * lane.whole, lane.buy):
             best = lane
