@@ -1,0 +1,48 @@
+"""`bestex`: the one command. This file names the commands and imports what they need only when they run."""
+
+from __future__ import annotations
+
+import typer
+
+from infra.commands import accounts, demo, orders, parts, query, system, verify
+
+app = typer.Typer(
+    name="bestex",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="""[bold]Orders in, best execution out.[/]
+
+    A stream-processing pipeline on Kafka: order commands go in as Avro records, are checked, reserved for, split over the
+    venues that execute them best, and come out as fills, notifications and rows in ClickHouse.
+
+    [bold]Start here[/]
+
+      bestex demo              everything once, with a report
+
+      bestex up                everything, staying; then publish orders of your own
+
+      bestex order place ...   one order
+
+      bestex query "SELECT count() FROM fills"
+
+    Every command takes [cyan]--json[/]: then the last line of its output is one JSON object. The exit code is 0 only when all is well.
+    """,
+)
+demo.add(app)
+system.add(app)
+orders.add(app)
+accounts.add(app)
+query.add(app)
+verify.add(app)
+parts.add(app)
+
+
+def main() -> None:
+    """The entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

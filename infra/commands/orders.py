@@ -1,0 +1,277 @@
+"""`bestex order …`: place, cancel, look."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infra.commands.common import Failure, Home, Json, addresses_of, emit, err, fail, out, reported, settings_of
+
+if TYPE_CHECKING:  # for annotations alone: these are imported when a command runs
+    from infra.client import Client
+    from schemas.records import DeadLetter, OrderEvent
+
+orders = typer.Typer(no_args_is_help=True, help="Place and cancel orders, and see what became of them.")
+Account = Annotated[str, typer.Argument(help="The account, as in alice.", show_default=False)]
+ClientOrderId = Annotated[str, typer.Argument(help="The client order id it was placed with.", show_default=False)]
+Wait = Annotated[
+    float, typer.Option(help="Seconds to wait for the answer; 0 returns once the brokers have the command.")
+]
+
+
+class OrderSide(StrEnum):
+    """What the command line takes for a side."""
+
+    buy = "buy"
+    sell = "sell"
+
+
+class Tif(StrEnum):
+    """What the command line takes for a time in force."""
+
+    GTC = "GTC"
+    IOC = "IOC"
+
+
+def add(app: typer.Typer) -> None:
+    """Hang the commands into `app`."""
+    app.add_typer(orders, name="order", rich_help_panel="Trading")
+
+
+def client_of(home: Any) -> Client:
+    """A client of the system in `home`."""
+    from infra.client import Client
+
+    settings = settings_of(home)
+    addresses = addresses_of(settings)
+    return Client(settings.kafka_client(addresses.kafka), addresses.registry)
+
+
+def described(said: OrderEvent | DeadLetter) -> dict[str, Any]:
+    """What `--json` tells of an answer."""
+    from infra.client import text
+    from schemas.records import DeadLetter
+
+    if isinstance(said, DeadLetter):
+        return {"kind": "DEAD_LETTERED", "state": None, "reason_code": said.cause, "reason": said.detail}
+    return {
+        "kind": str(said.kind),
+        "state": str(said.state),
+        "order_id": said.order_id,
+        "filled": text(said.filled),
+        "average_price": text(said.filled_quote * 10**8 // said.filled) if said.filled else None,
+        "reason_code": said.reason_code,
+        "reason": said.reason,
+    }
+
+
+def line(said: OrderEvent) -> str:
+    """An event for people, one line."""
+    from datetime import UTC, datetime
+
+    from infra.client import text
+
+    at = datetime.fromtimestamp(said.at / 1e6, UTC).strftime("%H:%M:%S.%f")[:-3]
+    colour = {"FILLED": "green", "DENIED": "red", "REJECTED": "red", "CANCELLED": "yellow", "EXPIRED": "yellow"}
+    state = f"[{colour.get(str(said.state), 'cyan')}]{said.state}[/]"
+    what = f"{said.side or ''} {text(said.quantity) or ''} {said.symbol}" if said.order_id else ""
+    filled = f" filled {text(said.filled)}" if said.filled else ""
+    venue = f" at {said.venue}" if said.venue else ""
+    why = f" [dim]{said.reason_code} {said.reason}[/]" if said.reason_code else ""
+    return f"{at} {said.account_id} {said.client_order_id} {said.kind} {state} {what}{filled}{venue}{why}"
+
+
+@orders.command()
+def place(
+    account: Account,
+    symbol: Annotated[str, typer.Argument(help="What to trade, as in BTC/USDT.", show_default=False)],
+    side: Annotated[OrderSide, typer.Argument(help="buy or sell.", show_default=False)],
+    quantity: Annotated[str, typer.Argument(help="How much of the base asset, as in 0.5.", show_default=False)],
+    limit: Annotated[
+        str | None, typer.Option(help="Limit price in the quote asset; without it a market order.")
+    ] = None,
+    tif: Annotated[Tif, typer.Option(help="GTC rests until filled or cancelled; IOC takes what it can now.")] = Tif.GTC,
+    client_id: Annotated[
+        str | None, typer.Option("--id", help="Client order id; a repeat is answered, never placed twice.")
+    ] = None,
+    wait: Wait = 10.0,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Place an order and show what became of it.
+
+        bestex order place alice BTC/USDT buy 0.1
+
+        bestex order place alice BTC/USDT sell 0.25 --limit 64000 --id take-profit-1
+
+    Waits until the order is denied, rests, or has ended. Exit code 0 if it was accepted.
+    """
+    with reported(json):
+        import secrets
+
+        from infra.client import now_us, units
+        from schemas.records import EventKind, OrderEvent, OrderState, OrderType, PlaceOrder, Side, TimeInForce
+
+        coid = client_id or f"cli-{secrets.token_hex(6)}"
+        market = limit is None
+        order = PlaceOrder(
+            account_id=account,
+            client_order_id=coid,
+            symbol=symbol,
+            side=Side(side.value.upper()),
+            order_type=OrderType.MARKET if market else OrderType.LIMIT,
+            time_in_force=TimeInForce.IOC if market else TimeInForce(tif.value),
+            quantity=units(quantity),
+            price=None if limit is None else units(limit),
+            sent_at=now_us(),
+        )
+        client = client_of(home)
+        if wait <= 0:
+            partition, offset = client.send("orders.commands", account, order)
+            if json:
+                emit({"account_id": account, "client_order_id": coid, "partition": partition, "offset": offset})
+            else:
+                out().print(f"published {coid} (orders.commands/{partition}@{offset})")
+            return
+        settled = {
+            OrderState.FILLED,
+            OrderState.CANCELLED,
+            OrderState.EXPIRED,
+            OrderState.REJECTED,
+            OrderState.DENIED,
+            OrderState.WORKING,
+        }
+
+        def done(event: OrderEvent) -> bool:
+            return event.state in settled or event.kind is EventKind.DUPLICATE
+
+        first = last = None
+        for said in client.ask("orders.commands", account, order, wait, done):
+            first, last = first or said, said
+            if isinstance(said, OrderEvent) and not json:
+                out().print(line(said), highlight=False)
+        _answered(first, last, {"account_id": account, "client_order_id": coid}, wait, json, (EventKind.ACCEPTED,))
+
+
+@orders.command()
+def cancel(
+    account: Account, client_order_id: ClientOrderId, wait: Wait = 10.0, home: Home = None, json: Json = False
+) -> None:
+    """Cancel an order by its client order id. Exit code 0 if the cancel was accepted."""
+    with reported(json):
+        from infra.client import now_us
+        from schemas.records import CancelOrder, EventKind, OrderEvent, OrderState
+
+        command = CancelOrder(account_id=account, client_order_id=client_order_id, sent_at=now_us())
+        client, about = client_of(home), {"account_id": account, "client_order_id": client_order_id}
+        if wait <= 0:
+            partition, offset = client.send("orders.commands", account, command)
+            if json:
+                emit({**about, "partition": partition, "offset": offset})
+            return
+        settled = {OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED}
+        first = last = None
+        for said in client.ask(
+            "orders.commands",
+            account,
+            command,
+            wait,
+            lambda e: e.state in settled or e.kind is EventKind.CANCEL_DENIED,
+        ):
+            first, last = first or said, said
+            if isinstance(said, OrderEvent) and not json:
+                out().print(line(said), highlight=False)
+        _answered(first, last, about, wait, json, (EventKind.CANCEL_REQUESTED, EventKind.CLOSED))
+
+
+def _answered(
+    first: OrderEvent | DeadLetter | None,
+    last: OrderEvent | DeadLetter | None,
+    about: dict[str, Any],
+    wait: float,
+    json: bool,
+    good: tuple[Any, ...],
+) -> None:
+    """Print the last that was said, and leave with 1 unless the first was good."""
+    from schemas.records import OrderEvent
+
+    if first is None or last is None:
+        fail(
+            f"no answer in {wait:g} s: the command is in orders.commands and will be answered once; do not send another",
+            json,
+            **about,
+        )
+    well = isinstance(first, OrderEvent) and first.kind in good
+    answer = {**about, "outcome": str(getattr(first, "kind", "DEAD_LETTERED")), **described(last)}
+    if json:
+        emit(answer)
+    elif not well:
+        err().print(f"[red]{answer['outcome']}[/] {answer['reason_code']} {answer['reason']}", highlight=False)
+    if not well:
+        raise typer.Exit(1)
+
+
+@orders.command()
+def show(account: Account, client_order_id: ClientOrderId, home: Home = None, json: Json = False) -> None:
+    """Show one order as the read model has it."""
+    with reported(json):
+        from infra.readers import order_by_client_id
+
+        found = order_by_client_id(addresses_of(settings_of(home)).valkey, account, client_order_id)
+        if found is None:
+            raise Failure(f"{account} has no order {client_order_id}")
+        if json:
+            emit(found)
+            return
+        for name, value in found.items():
+            out().print(f"[dim]{name:>16}[/] {value}", highlight=False)
+
+
+@orders.command("list")
+def list_(account: Account, home: Home = None, json: Json = False) -> None:
+    """List an account's open orders as the read model has them."""
+    with reported(json):
+        from infra.readers import open_orders
+
+        found = open_orders(addresses_of(settings_of(home)).valkey, account)
+        if json:
+            emit({"account_id": account, "orders": found})
+            return
+        from rich.table import Table
+
+        table = Table(
+            "client order id", "symbol", "side", "quantity", "price", "filled", "status", box=None, header_style="dim"
+        )
+        for o in found:
+            table.add_row(
+                *(
+                    str(o.get(k) or "")
+                    for k in ("client_order_id", "symbol", "side", "quantity", "price", "filled", "status")
+                )
+            )
+        out().print(table)
+
+
+@orders.command()
+def watch(
+    account: Annotated[str | None, typer.Argument(help="Only this account.", show_default=False)] = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Follow every transition of every order as it is committed, until Ctrl-C. With --json, one object a line."""
+    with reported(json):
+        console = out()
+        for event in client_of(home).watch(account):
+            if json:
+                emit(
+                    {
+                        "account_id": event.account_id,
+                        "client_order_id": event.client_order_id,
+                        "symbol": event.symbol,
+                        **described(event),
+                    }
+                )
+            else:
+                console.print(line(event), highlight=False)

@@ -1,0 +1,75 @@
+"""Reads topics from begin to end, as far as they are committed: what questions about a whole log are answered from.
+
+No group is joined and nothing is committed, so that looking leaves no trace. *The end* is where the last committed record stood when
+the reader got there; a topic that grows meanwhile is read a little further, never less.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+SILENCE_SECONDS = 30.0
+
+
+def reader(kafka: Mapping[str, Any], **options: Any) -> Consumer:
+    """A consumer of committed records that belongs to no group's work."""
+    return Consumer(
+        {
+            "group.id": "bestex.reader",
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 50,
+            "fetch.message.max.bytes": 8 << 20,
+            **kafka,
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            **options,
+        }
+    )
+
+
+def partitions(consumer: Consumer, topics: Sequence[str]) -> list[TopicPartition]:
+    """Every partition of those of `topics` that exist."""
+    known = consumer.list_topics(timeout=SILENCE_SECONDS).topics
+    return [TopicPartition(t, p, 0) for t in topics if t in known for p in sorted(known[t].partitions)]
+
+
+def read_to_end(
+    kafka: Mapping[str, Any], topics: Sequence[str], starts: Mapping[tuple[str, int], int] | None = None
+) -> Iterator[Message]:
+    """All records of `topics`, each partition in its order, from its beginning or from the offset that `starts` names.
+
+    Raises `KafkaException`, also when the cluster falls silent.
+    """
+    consumer = reader(kafka)
+    try:
+        places = partitions(consumer, topics)
+        waiting = {(p.topic, p.partition) for p in places}
+        if not waiting:
+            return
+        for place in places:
+            low, _ = consumer.get_watermark_offsets(place, timeout=SILENCE_SECONDS)
+            place.offset = max(low, (starts or {}).get((place.topic, place.partition), 0))
+        consumer.assign(places)
+        heard = time.monotonic()
+        while waiting:
+            messages = consumer.consume(10_000, timeout=0.05)
+            if messages:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > SILENCE_SECONDS:
+                raise KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN, "the cluster fell silent"))
+            for message in messages:
+                error = message.error()
+                place = (message.topic() or "", message.partition() or 0)
+                if error is None:
+                    yield message
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    waiting.discard(place)
+                elif error.fatal() or not error.retriable():
+                    raise KafkaException(error)
+    finally:
+        consumer.close()

@@ -1,0 +1,306 @@
+"""What must hold of a log, one function an invariant: the log in, one sentence for each violation out. Pure: no I/O, no clock.
+
+Numbers are ints of 1e-8. The state table is written here a second time, by state before and after, from what an order's life means
+rather than from the code that moves it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
+
+import msgspec
+
+from infra.verify.log import COMMANDS, TRANSFERS, Log
+from schemas.records import (
+    BalanceChange,
+    ChildOrder,
+    EventKind,
+    ExecutionKind,
+    Fill,
+    OrderEvent,
+    OrderState,
+    Side,
+    Transfer,
+    TransferKind,
+)
+
+UNIT = 10**8
+Body = Callable[[OrderEvent], bytes]
+
+ENDED = frozenset({OrderState.DENIED, OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED})
+_LIVE_ENDS = {OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED}
+# state before -> states it may be followed by; None is before the first event
+FOLLOWS: Mapping[OrderState | None, frozenset[OrderState]] = {
+    None: frozenset({OrderState.DENIED, OrderState.ROUTING}),
+    OrderState.ROUTING: frozenset(
+        {OrderState.ROUTING, OrderState.WORKING, OrderState.PARTIALLY_FILLED, OrderState.PENDING_CANCEL, *_LIVE_ENDS}
+    ),
+    OrderState.WORKING: frozenset(
+        {OrderState.WORKING, OrderState.PARTIALLY_FILLED, OrderState.PENDING_CANCEL, *_LIVE_ENDS}
+    ),
+    # what has a fill was not refused
+    OrderState.PARTIALLY_FILLED: frozenset(
+        {OrderState.PARTIALLY_FILLED, OrderState.PENDING_CANCEL, *_LIVE_ENDS} - {OrderState.REJECTED}
+    ),
+    # a venue may refuse the cancel, and the order is again what it was
+    OrderState.PENDING_CANCEL: frozenset(
+        {
+            OrderState.PENDING_CANCEL,
+            OrderState.ROUTING,
+            OrderState.WORKING,
+            OrderState.PARTIALLY_FILLED,
+            OrderState.FILLED,
+            OrderState.CANCELLED,
+        }
+    ),
+    # a fill that crossed the end is legal, nothing else moves what has ended
+    OrderState.CANCELLED: frozenset({OrderState.CANCELLED, OrderState.FILLED}),
+    OrderState.EXPIRED: frozenset({OrderState.EXPIRED, OrderState.FILLED}),
+    OrderState.FILLED: frozenset({OrderState.FILLED}),
+    OrderState.DENIED: frozenset({OrderState.DENIED}),
+    OrderState.REJECTED: frozenset({OrderState.REJECTED}),
+}
+FIRST = frozenset({EventKind.ACCEPTED, EventKind.DENIED})
+
+
+def commands_answered_once(log: Log) -> Iterator[str]:
+    """Every command has exactly one outcome in the log, an event or a dead letter; and every outcome answers a command.
+
+    A command whose producer put it into another partition than its key's is moved by the pipeline: the copy is what counts, and
+    there must be one.
+    """
+    answers: Counter[tuple[str, int, int]] = Counter()
+    outcome: dict[tuple[str, int, int], OrderEvent] = {}
+    for _, event in log.events():
+        if event.is_outcome:
+            cause = (event.cause_topic, event.cause_partition, event.cause_offset)
+            answers[cause] += 1
+            outcome[cause] = event
+    for topic in (COMMANDS, TRANSFERS):
+        for letter in log.letters(topic):
+            answers[letter.origin_topic, letter.origin_partition, letter.origin_offset] += 1
+        moved: Counter[bytes] = Counter()
+        here: Counter[bytes] = Counter()
+        for entry in log.entries.get(topic, ()):
+            record = entry.record
+            if record is not None and log.misplaced(topic, entry.partition, record.account_id):
+                moved[entry.value] += 1
+                if count := answers.pop(entry.place, 0):
+                    yield f"{entry} lies in another partition than its key's and was answered {count} times there"
+                continue
+            here[entry.value] += 1
+            count = answers.pop(entry.place, 0)
+            if count != 1:
+                yield f"{entry} ({_name(record)}) was answered {count} times"
+            elif record is not None and (event := outcome.get(entry.place)) is not None:
+                yield from _answers(entry, record, event)
+        for value, count in moved.items():
+            if here[value] < count:
+                yield f"a command of {topic} in another partition than its key's was not moved ({value[:40].hex()}…)"
+    for (topic, partition, offset), count in answers.items():
+        if offset >= log.begins.get((topic, partition), 0):
+            yield f"{topic}/{partition}@{offset} is no command and was answered {count} times"
+
+
+def _answers(entry: object, record: object, event: OrderEvent) -> Iterator[str]:
+    client_order_id = getattr(record, "client_order_id", event.client_order_id)
+    if (record.account_id, client_order_id) != (event.account_id, event.client_order_id):  # type: ignore[attr-defined]
+        yield f"{entry} ({_name(record)}) was answered by an event of {event.account_id} {event.client_order_id}"
+
+
+def _name(record: object) -> str:
+    if record is None:
+        return "unreadable"
+    about = getattr(record, "client_order_id", None) or getattr(record, "transfer_id", "")
+    return f"{type(record).__name__} {record.account_id} {about}"  # type: ignore[attr-defined]
+
+
+def transitions_legal(log: Log) -> Iterator[str]:
+    """Every order moves as the state table allows, is filled only by fills and never beyond its quantity."""
+    before: dict[str, OrderEvent] = {}
+    for entry, e in log.events():
+        if not e.order_id:
+            continue
+        last = before.get(e.order_id)
+        before[e.order_id] = e
+        where = f"{entry} order {e.order_id}: {e.kind}"
+        state = last.state if last else None
+        if e.state not in FOLLOWS.get(state, ()):
+            yield f"{where} takes it from {state} to {e.state}"
+        if (last is None) is not (e.kind in FIRST):
+            yield f"{where} {'is its first event' if last is None else 'comes after its first event'}"
+        if state in ENDED and e.state is not state and e.kind is not EventKind.FILL:
+            yield f"{where} moves an order that was {state}"
+        if e.kind is EventKind.CLOSED and e.state not in ENDED:
+            yield f"{where} leaves it {e.state}"
+        filled = last.filled if last else 0
+        if (e.filled > filled) is not (e.kind is EventKind.FILL) or e.filled < filled:
+            yield f"{where} changes what is filled from {filled} to {e.filled}"
+        quantity = e.quantity if e.quantity is not None else 0
+        if e.quantity is not None and e.state is not OrderState.DENIED:
+            if e.filled > quantity:
+                yield f"{where} has {e.filled} of {quantity} filled"
+            if (e.filled == quantity) is not (e.state is OrderState.FILLED):
+                yield f"{where} is {e.state} with {e.filled} of {quantity} filled"
+
+
+def sequences_without_gap(log: Log) -> Iterator[str]:
+    """An account's events are numbered 1, 2, 3 … and so are each order's."""
+    accounts: dict[str, int] = defaultdict(int)
+    orders: dict[str, int] = defaultdict(int)
+    for entry, e in log.events():
+        if e.account_seq != accounts[e.account_id] + 1:
+            yield f"{entry} account {e.account_id}: #{accounts[e.account_id]} is followed by #{e.account_seq}"
+        accounts[e.account_id] = e.account_seq
+        if not e.order_id:
+            if e.order_seq != 0:
+                yield f"{entry}: number {e.order_seq} of no order"
+            continue
+        if e.order_seq != orders[e.order_id] + 1:
+            yield f"{entry} order {e.order_id}: {orders[e.order_id]} is followed by {e.order_seq}"
+        orders[e.order_id] = e.order_seq
+
+
+def hash_chain(log: Log, body: Body) -> Iterator[str]:
+    """Each event's hash is SHA-256 over the hash before it and its own Avro body with `hash` empty."""
+    last: dict[str, bytes] = defaultdict(bytes)
+    for entry, e in log.events():
+        if e.previous_hash != last[e.account_id]:
+            yield f"{entry} account {e.account_id} #{e.account_seq} does not continue the chain"
+        if sha256(e.previous_hash + body(msgspec.structs.replace(e, hash=b""))).digest() != e.hash:
+            yield f"{entry} account {e.account_id} #{e.account_seq} is not what was hashed"
+        last[e.account_id] = e.hash
+
+
+Held = tuple[int, int, int]  # available, locked, owed
+
+
+def money_conserved(log: Log) -> Iterator[str]:
+    """Balances move by transfers and fills alone, to the last unit; what is locked is locked by open orders.
+
+    Of each account and asset available + locked - owed is what was deposited, less what was withdrawn, plus and minus fills and fees;
+    nothing is negative; an order that has ended locks nothing.
+    """
+    causes = {entry.place: transfer for entry, transfer in log.transfers()}
+    fills = {(f.order_id, f.child_id, f.fill_id): f for _, f in log.fills()}
+    held: dict[tuple[str, str], Held] = {}
+    locks: dict[tuple[str, str], int] = defaultdict(int)  # order, asset
+    state: dict[str, OrderState] = {}
+    for entry, e in log.events():
+        where = f"{entry} account {e.account_id} #{e.account_seq} {e.kind}"
+        moved: dict[str, int] = {}
+        for b in e.balances:
+            yield from _continues(where, held.get((e.account_id, b.asset), (0, 0, 0)), b)
+            held[e.account_id, b.asset] = (b.available, b.locked, b.owed or 0)
+            moved[b.asset] = b.available_delta + b.locked_delta - (b.owed_delta or 0)
+            locks[e.order_id, b.asset] += b.locked_delta
+            if locks[e.order_id, b.asset] < 0:
+                yield f"{where}: order {e.order_id or 'none'} locks {locks[e.order_id, b.asset]} of {b.asset}"
+        due: dict[str, int] = {}
+        if e.kind is EventKind.TRANSFERRED:
+            transfer = causes.get((e.cause_topic, e.cause_partition, e.cause_offset))
+            if transfer is not None:
+                due = _transferred(transfer)
+            elif e.cause_offset >= log.begins.get((e.cause_topic, e.cause_partition), 0):
+                yield f"{where}: no transfer caused it"
+            else:
+                due = dict(moved)  # the command is past its retention
+        elif e.kind is EventKind.FILL:
+            fill = fills.get((e.order_id, e.child_id or "", f"{e.venue}:{e.symbol}:{e.trade_id}"))
+            if fill is None:
+                yield f"{where}: trade {e.trade_id} at {e.venue} is not in fills"
+                continue
+            due = _traded(fill)
+        if (moved := {a: m for a, m in moved.items() if m}) != (due := {a: m for a, m in due.items() if m}):
+            yield f"{where}: moved {moved}, due was {due}"
+        if e.order_id:
+            state[e.order_id] = e.state
+    for (order_id, asset), amount in locks.items():
+        if amount and (not order_id or state.get(order_id) in ENDED):
+            yield f"order {order_id or 'none'} has ended and locks {amount} of {asset}"
+    total: dict[tuple[str, str], int] = defaultdict(int)
+    for _, e in log.events():
+        for b in e.balances:
+            total[e.account_id, b.asset] += b.locked_delta
+    for key, (_, locked, _) in held.items():
+        if total[key] != locked:
+            yield f"account {key[0]}: {locked} of {key[1]} is locked, its orders lock {total[key]}"
+
+
+def _continues(where: str, before: Held, b: BalanceChange) -> Iterator[str]:
+    after = (b.available, b.locked, b.owed or 0)
+    deltas = (b.available_delta, b.locked_delta, b.owed_delta or 0)
+    if tuple(x + d for x, d in zip(before, deltas, strict=True)) != after:
+        yield f"{where}: {b.asset} was {before}, moved {deltas}, is {after}"
+    if min(after) < 0 or (after[0] > 0 and after[2] > 0):
+        yield f"{where}: {b.asset} is {after} (available, locked, owed)"
+
+
+def _transferred(t: Transfer) -> dict[str, int]:
+    return {t.asset: t.amount if t.kind is TransferKind.DEPOSIT else -t.amount}
+
+
+def _traded(f: Fill) -> dict[str, int]:
+    base, _, quote = f.symbol.partition("/")
+    sign = 1 if f.side is Side.BUY else -1
+    found: dict[str, int] = defaultdict(int)
+    found[base] += sign * f.quantity
+    found[quote.partition(":")[0]] -= sign * (f.price * f.quantity // UNIT)
+    found[f.fee_asset] -= f.fee
+    return found
+
+
+def fills_equal_parents(log: Log) -> Iterator[str]:
+    """The fills of an order add up to what it says is filled, in quantity and value; each was reported by a venue, and taken once.
+
+    A fill belongs to a child that was sent, is no worse than the child's price, and a child's fills are no more than its quantity.
+    """
+    children: dict[str, ChildOrder] = {c.child_id: c for _, c in log.children()}
+    whole = all(
+        log.begins.get((t, p), 0) == 0
+        for t in ("venue.orders", "exchange.acks")
+        for p in range(log.partitions.get(t, 0))
+    )
+    seen: set[tuple[str, str]] = set()
+    filled: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    by_child: dict[str, int] = defaultdict(int)
+    for entry, f in log.fills():
+        if (f.fill_id, f.order_id) in seen:
+            yield f"{entry}: {f.fill_id} is there twice"
+        seen.add((f.fill_id, f.order_id))
+        filled[f.order_id][0] += f.quantity
+        filled[f.order_id][1] += f.price * f.quantity // UNIT
+        by_child[f.child_id] += f.quantity
+        child = children.get(f.child_id)
+        if child is None:
+            if whole:
+                yield f"{entry}: child {f.child_id} was never sent"
+            continue
+        if (child.order_id, child.venue, child.symbol, child.side) != (f.order_id, f.venue, f.symbol, f.side):
+            yield f"{entry}: {f.fill_id} does not belong to child {f.child_id}"
+        if by_child[f.child_id] > child.quantity:
+            yield f"{entry}: child {f.child_id} has {by_child[f.child_id]} of {child.quantity} filled"
+        if f.price > child.price if f.side is Side.BUY else f.price < child.price:
+            yield f"{entry}: {f.side} at {f.price}, child {f.child_id} asked for {child.price}"
+    last = {e.order_id: e for _, e in log.events() if e.order_id}
+    for order_id, e in last.items():
+        quantity, value = filled.pop(order_id, [0, 0])
+        if (quantity, value) != (e.filled, e.filled_quote):
+            yield f"order {order_id}: fills of {quantity} worth {value}, the log says {e.filled} worth {e.filled_quote}"
+    for order_id in filled:
+        yield f"fills of an order that is not in the log: {order_id}"
+    told = {
+        (f"{r.venue}:{r.symbol}:{r.trade_id}", r.order_id) for _, r in log.reports() if r.kind is ExecutionKind.FILL
+    }
+    letters = {(x.origin_partition, x.origin_offset) for x in log.letters("exchange.acks")}
+    lost = told - seen
+    for entry, r in log.reports():
+        key = (f"{r.venue}:{r.symbol}:{r.trade_id}", r.order_id)
+        if r.kind is ExecutionKind.FILL and key in lost and (entry.partition, entry.offset) not in letters:
+            lost.discard(key)
+            yield f"{entry}: the venue reported {key[0]}, no fill came of it"
+    if whole:
+        for name, order_id in seen - told:
+            yield f"fill {name} of order {order_id}: no venue reported it"

@@ -1,0 +1,153 @@
+"""The log as a judge sees it: every record of the topics that count, decoded, each with its place.
+
+Causes are read before effects: a command that is read was published before the events are, so that what is missing of its answer was
+missing then or came in the moments that `Log.quiet` tells of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+from aiokafka.partitioner import murmur2
+
+from infra.kafka_log import SILENCE_SECONDS, partitions, read_to_end, reader
+from schemas.codec import BY_NAME, Codec, DecodeError
+from schemas.records import (
+    CancelOrder,
+    ChildCancel,
+    ChildOrder,
+    DeadLetter,
+    ExecutionReport,
+    Fill,
+    ModifyOrder,
+    OrderEvent,
+    PlaceOrder,
+    Record,
+    RoutePlan,
+    Transfer,
+)
+
+COMMANDS, TRANSFERS, EVENTS, FILLS = "orders.commands", "account.transfers", "orders.events", "fills"
+ACKS, CHILDREN = "exchange.acks", "venue.orders"
+CAUSES = (COMMANDS, TRANSFERS, ACKS, CHILDREN)
+EFFECTS = (EVENTS, FILLS, "orders.commands.dlq", "account.transfers.dlq", "exchange.acks.dlq")
+TOPICS = (*CAUSES, *EFFECTS)
+
+R = TypeVar("R", bound=Record)
+
+
+class Entry(NamedTuple):
+    """A record and where it lies. `record` is `None` where the value is none of ours; `value` are the bytes as they lie there."""
+
+    topic: str
+    partition: int
+    offset: int
+    value: bytes
+    record: Any
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        return self.topic, self.partition, self.offset
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}@{self.offset}"
+
+
+@dataclass(slots=True)
+class Log:
+    """All that was read. `partitions`: how many each topic has; `begins`: first offset still kept of each (topic, partition)."""
+
+    partitions: dict[str, int] = field(default_factory=dict)
+    begins: dict[tuple[str, int], int] = field(default_factory=dict)
+    entries: dict[str, list[Entry]] = field(default_factory=dict)
+    quiet: bool = True
+
+    def add(self, entry: Entry) -> None:
+        """Take a record, in the order of its partition."""
+        self.entries.setdefault(entry.topic, []).append(entry)
+
+    def of(self, topic: str, *records: type[R]) -> list[tuple[Entry, R]]:
+        """The records of one kind in a topic, partition by partition in order."""
+        return [(e, e.record) for e in self.entries.get(topic, ()) if isinstance(e.record, records)]
+
+    def commands(self) -> list[tuple[Entry, PlaceOrder | CancelOrder | ModifyOrder]]:
+        return self.of(COMMANDS, PlaceOrder, CancelOrder, ModifyOrder)  # type: ignore[type-var]
+
+    def transfers(self) -> list[tuple[Entry, Transfer]]:
+        return self.of(TRANSFERS, Transfer)
+
+    def events(self) -> list[tuple[Entry, OrderEvent]]:
+        return self.of(EVENTS, OrderEvent)
+
+    def fills(self) -> list[tuple[Entry, Fill]]:
+        return self.of(FILLS, Fill)
+
+    def reports(self) -> list[tuple[Entry, ExecutionReport]]:
+        return self.of(ACKS, ExecutionReport)
+
+    def children(self) -> list[tuple[Entry, ChildOrder]]:
+        return self.of(CHILDREN, ChildOrder)
+
+    def letters(self, topic: str) -> list[DeadLetter]:
+        """What was dead-lettered of a topic."""
+        return [letter for _, letter in self.of(topic + ".dlq", DeadLetter)]
+
+    def misplaced(self, topic: str, partition: int, key: str) -> bool:
+        """Whether a record of `key` lies in another partition than its key's: it was moved, and the copy counts."""
+        return (murmur2(key.encode()) & 0x7FFFFFFF) % self.partitions[topic] != partition
+
+
+EXPECTED: Mapping[str, tuple[type[Record], ...]] = {
+    COMMANDS: (PlaceOrder, CancelOrder, ModifyOrder),
+    TRANSFERS: (Transfer,),
+    ACKS: (ExecutionReport, RoutePlan),
+    CHILDREN: (ChildOrder, ChildCancel),
+    EVENTS: (OrderEvent,),
+    FILLS: (Fill,),
+    "orders.commands.dlq": (DeadLetter,),
+    "account.transfers.dlq": (DeadLetter,),
+    "exchange.acks.dlq": (DeadLetter,),
+}
+
+
+def load(kafka: Mapping[str, Any], codec: Codec) -> Log:
+    """Read everything. Raises `KafkaException`, `RegistryUnavailable`."""
+    log = Log()
+    before = _ends(kafka, log)
+    for topics in (CAUSES, EFFECTS):
+        _take(log, codec, read_to_end(kafka, topics))
+    log.quiet = before == _ends(kafka, None)
+    return log
+
+
+def _take(log: Log, codec: Codec, messages: Iterable[Any]) -> None:
+    for message in messages:
+        topic, value = message.topic(), message.value() or b""
+        try:
+            record = codec.decode(value, *EXPECTED[topic])
+        except DecodeError:
+            record = None
+        log.add(Entry(topic, message.partition(), message.offset(), value, record))
+
+
+def _ends(kafka: Mapping[str, Any], log: Log | None) -> dict[tuple[str, int], int]:
+    consumer = reader(kafka)
+    try:
+        found = {}
+        for place in partitions(consumer, TOPICS):
+            low, high = consumer.get_watermark_offsets(place, timeout=SILENCE_SECONDS)
+            found[place.topic, place.partition] = high
+            if log is not None:
+                log.begins[place.topic, place.partition] = low
+                log.partitions[place.topic] = max(log.partitions.get(place.topic, 0), place.partition + 1)
+        return found
+    finally:
+        consumer.close()
+
+
+def body(codec: Codec, record: Record) -> bytes:
+    """The Avro body of a record by the newest schema, without the registry's frame."""
+    assert record.AVRO in BY_NAME
+    return codec.encode(record)[5:]
