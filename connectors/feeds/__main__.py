@@ -83,6 +83,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Follows venues' public streams and publishes books and trades.")
     parser.add_argument("--config", type=Path, required=True, metavar="FILE.json")
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name in ("httpx", "httpx2"):  # a line a request to the registry
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         said = uvloop.run(main(*read(parser.parse_args().config)))
     except Exception:

@@ -7,7 +7,8 @@ Rules:
 
 * a socket that ended, says what cannot be read, or is silent for `silence_seconds` is broken: STALE for its symbols first, then a new
   connection after a pause that doubles, with jitter, and is short again once a stream has lived;
-* a snapshot that does not come is asked for again; it ends neither the stream nor the process, only that book stays unknown;
+* a snapshot that does not come is asked for again; it ends neither the stream nor the process, only that book stays unknown; a venue
+  that says how long to leave it alone (429, 418) is asked nothing before that, whatever happens to the stream;
 * every `snapshot_seconds` each book is published whole, every `check_seconds` it is compared with the venue's.
 """
 
@@ -27,6 +28,8 @@ from connectors.feeds.publisher import Publisher
 from schemas.records import BookUpdate, Trade
 
 log = logging.getLogger(__name__)
+
+TOO_MANY = (429, 418)  # too many requests, and banned for going on
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Feed:
         self._asks = asyncio.Semaphore(settings.snapshots)
         self._again: set[Follower] = set()
         self._wrong: dict[Follower, int] = {}
+        self._quiet_until = 0.0  # by the loop's clock
 
     def lost(self, symbol: str) -> None:
         """Kafka did not take a record of the symbol's book: it must be told again."""
@@ -225,8 +229,14 @@ class Feed:
 
     async def _snapshot(self, symbol: str) -> Depth:
         venue = self._venue
+        loop = asyncio.get_running_loop()
+        while (wait := self._quiet_until - loop.time()) > 0:  # noqa: ASYNC110 - a time is waited for, which may be put off
+            await asyncio.sleep(wait)
         limit = aiohttp.ClientTimeout(total=self._settings.connect_seconds)
         async with self._http.get(venue.exchange.snapshot_url(venue.rest_url, symbol), timeout=limit) as answer:
+            if answer.status in TOO_MANY:
+                said = answer.headers.get("Retry-After", "")
+                self._quiet_until = loop.time() + (int(said) if said.isdecimal() else 1)
             answer.raise_for_status()
             return venue.exchange.snapshot(await answer.read())
 

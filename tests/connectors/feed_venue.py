@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -115,6 +116,7 @@ class FeedVenue:
         self.muted = self.drop = False
         self.sockets: set[web.WebSocketResponse] = set()
         self.connections = self.snapshots_asked = 0
+        self.asked_at: list[float] = []
         self.changed = asyncio.Condition()
         self._first = {s: b.snapshot() for s, b in self.books.items()}
         self._runner: web.AppRunner
@@ -217,8 +219,9 @@ class FeedVenue:
             book = self._first[symbol]
         async with self.changed:
             self.snapshots_asked += 1
+            self.asked_at.append(time.monotonic())
             self.changed.notify_all()
         if status != 200:
-            return web.Response(status=status, text="busy")
+            return web.Response(status=status, text="busy", headers={"Retry-After": "1"} if status == 429 else {})
         levels = {k: [[text(p), text(q)] for p, q in side] for k, side in (("bids", book.bids), ("asks", book.asks))}
         return web.json_response({"lastUpdateId": book.last_id, **levels})

@@ -292,6 +292,22 @@ async def test_a_venue_that_is_not_there_yet(stack: Addresses, codec: Codec, nam
         assert [k for k in watch.of("BTC/USDT") if k is not DIFF] == [STALE, SNAPSHOT, STALE, SNAPSHOT]
 
 
+async def test_a_venue_that_asks_to_be_left_alone_is(stack: Addresses, codec: Codec, name: str, tmp_path: Path) -> None:
+    async with a_world(stack, codec, name, tmp_path) as world:
+        venue, watch = world.venue, world.watch
+        await world.equal()
+        asked, venue.refuse, venue.drop = venue.snapshots_asked, 429, True
+        await venue.move("BTCUSDT", 2)
+        await venue.until(lambda: venue.snapshots_asked > asked)
+        venue.refuse = 0
+        await venue.disconnect()  # both books are wanted now, on a new connection
+        await world.equal()
+        refused, *later = venue.asked_at[asked:]
+        assert len(later) == 2
+        assert min(later) - refused > 0.95
+        assert watch.of("BTC/USDT").count(SNAPSHOT) == 2
+
+
 # --- the way out
 
 
