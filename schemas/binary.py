@@ -11,7 +11,6 @@ from typing import Final
 
 MAX_MONEY: Final = 10**20  # decimal(20,8) holds less than this, in units of 1e-8
 BOOLEANS: Final = {0: False, 1: True}
-OPTIONAL: Final = {0: False, 2: True}  # the branches of a union of null and something
 
 
 class _Varints(dict[int, bytes]):

@@ -36,11 +36,11 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from schemas.binary import BOOLEANS, INTS, LENGTHS, LONGS, MAX_MONEY, OPTIONAL, bytes_, length, long, money, str_, time, to_money, to_time
+from schemas.binary import BOOLEANS, INTS, LENGTHS, LONGS, MAX_MONEY, bytes_, length, long, money, str_, time, to_money, to_time
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of every generated record."""
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Base of every generated record. Immutable all through, so it can be in no cycle: the collector is told to pass it by."""
 
     AVRO: ClassVar[str] = ""
 
@@ -91,11 +91,12 @@ class Kind:
 
 
 _LENGTH = ("n = d[i]", "i += 1", "if n & 129:", "    n, i = length(d, i)", "j = i + (n >> 1)")
+_LONG = ("n = d[i]", "i += 1", "if n < 128:", "    {} = (n >> 1) ^ -(n & 1)", "else:", "    {}, i = long(d, i - 1)")
 KINDS: Mapping[str, Kind] = {
     "string": Kind("str", ("LENGTHS[len(s := {}.encode())]", "s"), (*_LENGTH, "{} = d[i:j].decode()", "i = j"), "{}"),
     "bytes": Kind("bytes", ("LENGTHS[len({})]", "{}"), (*_LENGTH, "{} = d[i:j]", "i = j"), "{}"),
-    "int": Kind("int", ("INTS[{}]",), ("{}, i = long(d, i)",), "{}"),
-    "long": Kind("int", ("LONGS[{}]",), ("{}, i = long(d, i)",), "{}"),
+    "int": Kind("int", ("INTS[{}]",), _LONG, "{}"),
+    "long": Kind("int", ("LONGS[{}]",), _LONG, "{}"),
     "boolean": Kind("bool", ('b"\\1" if {} else b"\\0"',), ("{} = BOOLEANS[d[i]]", "i += 1"), "{}"),
     "time": Kind("int", ("time({})",), ("{}, i = to_time(d, i)",), "{}"),
     "money": Kind(
@@ -230,7 +231,9 @@ def optional(kind: Kind) -> Kind:
         (
             f"{{}}: {kind.annotation} | None = None",
             "i += 1",
-            "if OPTIONAL[d[i - 1]]:",
+            "if d[i - 1]:",
+            "    if d[i - 1] != 2:",
+            '        raise ValueError("no such branch")',
             *(f"    {line}" for line in kind.read),
         ),
         kind.wire if kind.wire == "{}" else f"None if {{}} is None else {kind.wire}",

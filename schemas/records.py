@@ -17,7 +17,6 @@ from schemas.binary import (
     LENGTHS,
     LONGS,
     MAX_MONEY,
-    OPTIONAL,
     bytes_,
     length,
     long,
@@ -29,8 +28,8 @@ from schemas.binary import (
 )
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of every generated record."""
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Base of every generated record. Immutable all through, so it can be in no cycle: the collector is told to pass it by."""
 
     AVRO: ClassVar[str] = ""
 
@@ -101,7 +100,9 @@ class Balance(Record, frozen=True, kw_only=True):
         i = j
         owed: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -162,7 +163,12 @@ class AccountState(Record, frozen=True, kw_only=True):
                 balances_.append(balances_item)
             n, i = long(d, i)
         balances = tuple(balances_)
-        seq, i = long(d, i)
+        n = d[i]
+        i += 1
+        if n < 128:
+            seq = (n >> 1) ^ -(n & 1)
+        else:
+            seq, i = long(d, i - 1)
         n = d[i]
         i += 1
         if n & 129:
@@ -170,7 +176,12 @@ class AccountState(Record, frozen=True, kw_only=True):
         j = i + (n >> 1)
         hash = d[i:j]
         i = j
-        open_orders, i = long(d, i)
+        n = d[i]
+        i += 1
+        if n < 128:
+            open_orders = (n >> 1) ^ -(n & 1)
+        else:
+            open_orders, i = long(d, i - 1)
         return cls(
             balances=balances,
             seq=seq,
@@ -305,16 +316,37 @@ class BookUpdate(Record, frozen=True, kw_only=True):
         i += 1
         first_id: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
-            first_id, i = long(d, i)
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n < 128:
+                first_id = (n >> 1) ^ -(n & 1)
+            else:
+                first_id, i = long(d, i - 1)
         last_id: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
-            last_id, i = long(d, i)
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n < 128:
+                last_id = (n >> 1) ^ -(n & 1)
+            else:
+                last_id, i = long(d, i - 1)
         previous_id: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
-            previous_id, i = long(d, i)
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n < 128:
+                previous_id = (n >> 1) ^ -(n & 1)
+            else:
+                previous_id, i = long(d, i - 1)
         bids_: list[Level] = []
         n, i = long(d, i)
         while n:
@@ -337,7 +369,9 @@ class BookUpdate(Record, frozen=True, kw_only=True):
         asks = tuple(asks_)
         venue_at: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             venue_at, i = to_time(d, i)
         received_at, i = to_time(d, i)
         return cls(
@@ -766,15 +800,29 @@ class DeadLetter(Record, frozen=True, kw_only=True):
         j = i + (n >> 1)
         origin_topic = d[i:j].decode()
         i = j
-        origin_partition, i = long(d, i)
-        origin_offset, i = long(d, i)
+        n = d[i]
+        i += 1
+        if n < 128:
+            origin_partition = (n >> 1) ^ -(n & 1)
+        else:
+            origin_partition, i = long(d, i - 1)
+        n = d[i]
+        i += 1
+        if n < 128:
+            origin_offset = (n >> 1) ^ -(n & 1)
+        else:
+            origin_offset, i = long(d, i - 1)
         origin_timestamp: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             origin_timestamp, i = to_time(d, i)
         key: bytes | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -784,7 +832,9 @@ class DeadLetter(Record, frozen=True, kw_only=True):
             i = j
         value: bytes | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -984,7 +1034,9 @@ class ExecutionReport(Record, frozen=True, kw_only=True):
         i += 1
         venue_order_id: str | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -994,7 +1046,9 @@ class ExecutionReport(Record, frozen=True, kw_only=True):
             i = j
         trade_id: str | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -1004,7 +1058,9 @@ class ExecutionReport(Record, frozen=True, kw_only=True):
             i = j
         price: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -1016,7 +1072,9 @@ class ExecutionReport(Record, frozen=True, kw_only=True):
             i = j
         quantity: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -1028,7 +1086,9 @@ class ExecutionReport(Record, frozen=True, kw_only=True):
             i = j
         fee: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -1040,7 +1100,9 @@ class ExecutionReport(Record, frozen=True, kw_only=True):
             i = j
         fee_asset: str | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -1052,7 +1114,9 @@ class ExecutionReport(Record, frozen=True, kw_only=True):
         i += 1
         cumulative_quantity: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -1078,11 +1142,20 @@ class ExecutionReport(Record, frozen=True, kw_only=True):
         i = j
         http_status: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
-            http_status, i = long(d, i)
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n < 128:
+                http_status = (n >> 1) ^ -(n & 1)
+            else:
+                http_status, i = long(d, i - 1)
         venue_code: str | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -1092,7 +1165,9 @@ class ExecutionReport(Record, frozen=True, kw_only=True):
             i = j
         venue_at: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             venue_at, i = to_time(d, i)
         at, i = to_time(d, i)
         return cls(
@@ -1280,15 +1355,21 @@ class ExecutionState(Record, frozen=True, kw_only=True):
         i += 1
         cancel_at: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             cancel_at, i = to_time(d, i)
         closed_at: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             closed_at, i = to_time(d, i)
         venue_order_id: str | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -1490,7 +1571,9 @@ class Fill(Record, frozen=True, kw_only=True):
         i += 1
         arrival_mid: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -1502,7 +1585,9 @@ class Fill(Record, frozen=True, kw_only=True):
             i = j
         best_single_price: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -1788,7 +1873,9 @@ class ModifyOrder(Record, frozen=True, kw_only=True):
         i = j
         quantity: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -1800,7 +1887,9 @@ class ModifyOrder(Record, frozen=True, kw_only=True):
             i = j
         price: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -1812,7 +1901,9 @@ class ModifyOrder(Record, frozen=True, kw_only=True):
             i = j
         stop_price: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -1824,7 +1915,9 @@ class ModifyOrder(Record, frozen=True, kw_only=True):
             i = j
         scheduled_at: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             scheduled_at, i = to_time(d, i)
         sent_at, i = to_time(d, i)
         return cls(
@@ -2003,7 +2096,9 @@ class BalanceChange(Record, frozen=True, kw_only=True):
         i = j
         owed_delta: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -2015,7 +2110,9 @@ class BalanceChange(Record, frozen=True, kw_only=True):
             i = j
         owed: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -2140,7 +2237,12 @@ class OrderEvent(Record, frozen=True, kw_only=True):
         j = i + (n >> 1)
         account_id = d[i:j].decode()
         i = j
-        account_seq, i = long(d, i)
+        n = d[i]
+        i += 1
+        if n < 128:
+            account_seq = (n >> 1) ^ -(n & 1)
+        else:
+            account_seq, i = long(d, i - 1)
         n = d[i]
         i += 1
         if n & 129:
@@ -2148,7 +2250,12 @@ class OrderEvent(Record, frozen=True, kw_only=True):
         j = i + (n >> 1)
         order_id = d[i:j].decode()
         i = j
-        order_seq, i = long(d, i)
+        n = d[i]
+        i += 1
+        if n < 128:
+            order_seq = (n >> 1) ^ -(n & 1)
+        else:
+            order_seq, i = long(d, i - 1)
         n = d[i]
         i += 1
         if n & 129:
@@ -2169,22 +2276,30 @@ class OrderEvent(Record, frozen=True, kw_only=True):
         i = j
         side: Side | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             side = _SIDE_AT[d[i]]
             i += 1
         order_type: OrderType | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             order_type = _ORDER_TYPE_AT[d[i]]
             i += 1
         time_in_force: TimeInForce | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             time_in_force = _TIME_IN_FORCE_AT[d[i]]
             i += 1
         quantity: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -2196,7 +2311,9 @@ class OrderEvent(Record, frozen=True, kw_only=True):
             i = j
         price: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -2240,7 +2357,9 @@ class OrderEvent(Record, frozen=True, kw_only=True):
         i = j
         venue: str | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -2250,7 +2369,9 @@ class OrderEvent(Record, frozen=True, kw_only=True):
             i = j
         child_id: str | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -2260,7 +2381,9 @@ class OrderEvent(Record, frozen=True, kw_only=True):
             i = j
         trade_id: str | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -2285,8 +2408,18 @@ class OrderEvent(Record, frozen=True, kw_only=True):
         j = i + (n >> 1)
         cause_topic = d[i:j].decode()
         i = j
-        cause_partition, i = long(d, i)
-        cause_offset, i = long(d, i)
+        n = d[i]
+        i += 1
+        if n < 128:
+            cause_partition = (n >> 1) ^ -(n & 1)
+        else:
+            cause_partition, i = long(d, i - 1)
+        n = d[i]
+        i += 1
+        if n < 128:
+            cause_offset = (n >> 1) ^ -(n & 1)
+        else:
+            cause_offset, i = long(d, i - 1)
         is_outcome = BOOLEANS[d[i]]
         i += 1
         n = d[i]
@@ -2298,7 +2431,9 @@ class OrderEvent(Record, frozen=True, kw_only=True):
         i = j
         sent_at: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             sent_at, i = to_time(d, i)
         at, i = to_time(d, i)
         n = d[i]
@@ -2462,7 +2597,9 @@ class ChildState(Record, frozen=True, kw_only=True):
         i = j
         expected: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -2637,7 +2774,9 @@ class OrderRecord(Record, frozen=True, kw_only=True):
         i = j
         price: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -2727,10 +2866,17 @@ class OrderRecord(Record, frozen=True, kw_only=True):
         j = i + (n >> 1)
         close_reason = d[i:j].decode()
         i = j
-        seq, i = long(d, i)
+        n = d[i]
+        i += 1
+        if n < 128:
+            seq = (n >> 1) ^ -(n & 1)
+        else:
+            seq, i = long(d, i - 1)
         arrival_mid: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -2742,7 +2888,9 @@ class OrderRecord(Record, frozen=True, kw_only=True):
             i = j
         best_single_price: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -2754,7 +2902,12 @@ class OrderRecord(Record, frozen=True, kw_only=True):
             i = j
         sent_at, i = to_time(d, i)
         accepted_at, i = to_time(d, i)
-        attempt, i = long(d, i)
+        n = d[i]
+        i += 1
+        if n < 128:
+            attempt = (n >> 1) ^ -(n & 1)
+        else:
+            attempt, i = long(d, i - 1)
         return cls(
             order_id=order_id,
             account_id=account_id,
@@ -2894,7 +3047,9 @@ class PlaceOrder(Record, frozen=True, kw_only=True):
         i = j
         price: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -2906,7 +3061,9 @@ class PlaceOrder(Record, frozen=True, kw_only=True):
             i = j
         stop_price: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -2918,11 +3075,15 @@ class PlaceOrder(Record, frozen=True, kw_only=True):
             i = j
         scheduled_at: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             scheduled_at, i = to_time(d, i)
         expires_at: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             expires_at, i = to_time(d, i)
         sent_at, i = to_time(d, i)
         return cls(
@@ -2999,7 +3160,9 @@ class Quote(Record, frozen=True, kw_only=True):
         i = j
         bid: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -3011,7 +3174,9 @@ class Quote(Record, frozen=True, kw_only=True):
             i = j
         bid_quantity: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -3023,7 +3188,9 @@ class Quote(Record, frozen=True, kw_only=True):
             i = j
         bid_venue: str | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -3033,7 +3200,9 @@ class Quote(Record, frozen=True, kw_only=True):
             i = j
         ask: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -3045,7 +3214,9 @@ class Quote(Record, frozen=True, kw_only=True):
             i = j
         ask_quantity: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -3057,7 +3228,9 @@ class Quote(Record, frozen=True, kw_only=True):
             i = j
         ask_venue: str | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -3065,7 +3238,12 @@ class Quote(Record, frozen=True, kw_only=True):
             j = i + (n >> 1)
             ask_venue = d[i:j].decode()
             i = j
-        venues, i = long(d, i)
+        n = d[i]
+        i += 1
+        if n < 128:
+            venues = (n >> 1) ^ -(n & 1)
+        else:
+            venues, i = long(d, i - 1)
         at, i = to_time(d, i)
         return cls(
             symbol=symbol,
@@ -3283,7 +3461,9 @@ class Candidate(Record, frozen=True, kw_only=True):
         i = j
         average_price: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -3399,7 +3579,12 @@ class RoutePlan(Record, frozen=True, kw_only=True):
         j = i + (n >> 1)
         symbol = d[i:j].decode()
         i = j
-        attempt, i = long(d, i)
+        n = d[i]
+        i += 1
+        if n < 128:
+            attempt = (n >> 1) ^ -(n & 1)
+        else:
+            attempt, i = long(d, i - 1)
         children_: list[PlannedChild] = []
         n, i = long(d, i)
         while n:
@@ -3438,7 +3623,9 @@ class RoutePlan(Record, frozen=True, kw_only=True):
         candidates = tuple(candidates_)
         arrival_mid: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -3450,7 +3637,9 @@ class RoutePlan(Record, frozen=True, kw_only=True):
             i = j
         average_price: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -3462,7 +3651,9 @@ class RoutePlan(Record, frozen=True, kw_only=True):
             i = j
         best_single_venue: str | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -3472,7 +3663,9 @@ class RoutePlan(Record, frozen=True, kw_only=True):
             i = j
         best_single_price: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             n = d[i]
             i += 1
             if n & 129:
@@ -3599,7 +3792,12 @@ class RouteRequest(Record, frozen=True, kw_only=True):
         if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
             raise ValueError("a decimal that does not fit decimal(20,8)")
         i = j
-        attempt, i = long(d, i)
+        n = d[i]
+        i += 1
+        if n < 128:
+            attempt = (n >> 1) ^ -(n & 1)
+        else:
+            attempt, i = long(d, i - 1)
         accepted_at, i = to_time(d, i)
         return cls(
             order_id=order_id,
@@ -3703,12 +3901,16 @@ class Trade(Record, frozen=True, kw_only=True):
         i = j
         side: Side | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             side = _SIDE_AT[d[i]]
             i += 1
         venue_at: int | None = None
         i += 1
-        if OPTIONAL[d[i - 1]]:
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
             venue_at, i = to_time(d, i)
         received_at, i = to_time(d, i)
         return cls(
@@ -3886,7 +4088,12 @@ class VenueHealth(Record, frozen=True, kw_only=True):
         i = j
         status = _VENUE_STATUS_AT[d[i]]
         i += 1
-        latency_us, i = long(d, i)
+        n = d[i]
+        i += 1
+        if n < 128:
+            latency_us = (n >> 1) ^ -(n & 1)
+        else:
+            latency_us, i = long(d, i - 1)
         n = d[i]
         i += 1
         if n & 129:
