@@ -12,7 +12,7 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, overload
 
 import fastavro
 
@@ -23,7 +23,10 @@ from schemas.records import Record
 AVRO_DIR = Path(__file__).parent / "avro"
 BY_NAME: Mapping[str, type[Record]] = {cls.AVRO: cls for cls in records.RECORDS}
 
-R = TypeVar("R", bound=Record)
+A = TypeVar("A", bound=Record)
+B = TypeVar("B", bound=Record)
+C = TypeVar("C", bound=Record)
+D = TypeVar("D", bound=Record)
 
 
 class DecodeError(Exception):
@@ -129,7 +132,17 @@ class Codec:
         except (TypeError, AttributeError, KeyError, OverflowError) as error:
             raise ValueError(f"{record.AVRO} cannot be written: {type(error).__name__}: {error}") from error
 
-    def decode(self, data: bytes | None, *expected: type[R]) -> R:
+    @overload
+    def decode(self, data: bytes | None, a: type[A], /) -> A: ...
+    @overload
+    def decode(self, data: bytes | None, a: type[A], b: type[B], /) -> A | B: ...
+    @overload
+    def decode(self, data: bytes | None, a: type[A], b: type[B], c: type[C], /) -> A | B | C: ...
+    @overload
+    def decode(self, data: bytes | None, a: type[A], b: type[B], c: type[C], d: type[D], /) -> A | B | C | D: ...
+    @overload
+    def decode(self, data: bytes | None, /, *expected: type[Record]) -> Record: ...
+    def decode(self, data: bytes | None, /, *expected: type[Record]) -> Record:
         """The record in a message, which must be one of `expected`. Raises `DecodeError`, `RegistryUnavailable`."""
         if data is None:
             raise DecodeError("EMPTY_VALUE", "the message has no value")
