@@ -26,10 +26,8 @@ def fixed(value: int) -> str:
 
 
 def notional(price: int, quantity: int) -> int:
-    """What `quantity` at `price` costs, in 1e-8 of the quote asset, truncated to 1e-8."""
+    """What `quantity` at `price` costs, in 1e-8 of the quote asset, truncated to 1e-8.
+
+    No parts of it can cost more than the whole: truncated terms sum up to at most the truncated sum.
+    """
     return price * quantity // SCALE
-
-
-def notional_up(price: int, quantity: int) -> int:
-    """The same rounded up: what must be locked so that no partial fills of it can cost more."""
-    return -(-price * quantity // SCALE)

@@ -17,7 +17,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from random import Random
 
-from connectors.recordings import Recorded, read
+from connectors.recordings import Recorded, read, settled
 from connectors.simulator.config import Following, Generated, Recording, Settings, VenueSettings
 from connectors.simulator.exchange import Exchange, Market
 from connectors.simulator.generator import GeneratedBook, Shape
@@ -53,7 +53,7 @@ class Player:
         self._markets = {m.rules.symbol: m for m in exchange.markets.values()}
         self._covered: dict[str, int | None] = {}  # symbol -> last update id of its snapshot
         venue = books.venue or settings.name
-        self._records: Iterator[Recorded] = (r for r in read(books.file, venue) if r.symbol in self._markets)
+        self._records: Iterator[Recorded] = (r for r in settled(read(books.file, venue)) if r.symbol in self._markets)
         first = next(self._records, None)
         if first is None:
             raise ValueError(f"{books.file}: nothing of {venue} in {', '.join(self._markets)}")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
-from connectors.simulator.amounts import SCALE, notional, notional_up
+from connectors.simulator.amounts import SCALE, notional
 from connectors.simulator.ledger import InsufficientFunds, Ledger
 from connectors.simulator.matching import Book, Direction, Fill, Level, Resting
 from connectors.simulator.rules import DUPLICATE, INSUFFICIENT, Refusal, Rules
@@ -227,7 +227,7 @@ class Exchange:
         if asked.side == "SELL":
             return asked.quantity
         if asked.limit is not None:
-            return notional_up(asked.limit, asked.quantity)
+            return notional(asked.limit, asked.quantity)
         return sum(notional(price, part) for price, part in book.plan("BUY", None, asked.quantity))
 
     def _settle(self, market: Market, fills: Iterable[Fill], at: int) -> None:

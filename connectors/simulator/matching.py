@@ -47,13 +47,15 @@ class Fill(NamedTuple):
 class Side:
     """One side of the book. `shown` is what the feed displays, `left` what of it our clients have not taken, `total` what others see.
 
-    `dirty` are the prices whose total changed since the set was last cleared, `changes` counts such changes from the beginning.
+    `queues` are the resting orders at a price by arrival, `waiting` what they sum up to; `keys` and `client_keys` say where there is
+    anything at all, and where orders rest. `dirty` are the prices whose total changed since the set was last cleared, `changes` counts such changes from the beginning.
     """
 
     sign: int
     shown: dict[int, int] = field(default_factory=dict)
     left: dict[int, int] = field(default_factory=dict)
     queues: dict[int, dict[int, Resting]] = field(default_factory=dict)
+    waiting: dict[int, int] = field(default_factory=dict)
     keys: list[int] = field(default_factory=list)
     client_keys: list[int] = field(default_factory=list)
     total: dict[int, int] = field(default_factory=dict)
@@ -62,8 +64,7 @@ class Side:
 
     def touch(self, price: int) -> None:
         """Bring `total` and `keys` in line after a change at `price`."""
-        queue = self.queues.get(price)
-        total = self.left.get(price, 0) + (sum(o.quantity for o in queue.values()) if queue else 0)
+        total = self.left.get(price, 0) + self.waiting.get(price, 0)
         before = self.total.get(price, 0)
         if total == before:
             return
@@ -102,26 +103,30 @@ class Side:
         queue = self.queues.get(order.limit)
         if queue is None:
             queue = self.queues[order.limit] = {}
+            self.waiting[order.limit] = 0
             insort(self.client_keys, order.limit * self.sign)
         queue[order.ref] = order
+        self.waiting[order.limit] += order.quantity
         self.touch(order.limit)
 
     def remove(self, order: Resting) -> None:
         assert order.limit is not None, "only an order with a limit rests"
         queue = self.queues[order.limit]
         del queue[order.ref]
+        self.waiting[order.limit] -= order.quantity
         if not queue:
-            del self.queues[order.limit]
+            del self.queues[order.limit], self.waiting[order.limit]
             del self.client_keys[bisect_left(self.client_keys, order.limit * self.sign)]
         self.touch(order.limit)
 
     def reduce(self, order: Resting, quantity: int) -> None:
         """`quantity` of a resting order was filled; a filled order leaves the book."""
+        assert order.limit is not None, "only an order with a limit rests"
         order.quantity -= quantity
+        self.waiting[order.limit] -= quantity
         if order.quantity == 0:
             self.remove(order)
         else:
-            assert order.limit is not None, "only an order with a limit rests"
             self.touch(order.limit)
 
     def levels(self, depth: int | None = None) -> list[Level]:

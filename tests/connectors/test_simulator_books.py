@@ -19,7 +19,7 @@ from connectors.simulator.config import ConfigError
 from connectors.simulator.config import settings as read_settings
 from connectors.simulator.drivers import Generator, Player, drivers
 from connectors.simulator.exchange import Exchange
-from connectors.simulator.generator import GeneratedBook, Shape
+from connectors.simulator.generator import BPS, GeneratedBook, Shape
 from connectors.simulator.rules import Rules
 from connectors.simulator.streams import Streams
 from connectors.simulator.venue import Simulator
@@ -54,7 +54,8 @@ def test_generated_book(shape: Shape, mid: int, seed: int, follow: bool) -> None
                 del side[price]
         bids, asks = book.whole()
         assert mirror == [dict(bids), dict(asks)]
-        assert bids[0][0] < asks[0][0]
+        spread = max(1, book.mid // RULES.tick * shape.spread // BPS) * RULES.tick
+        assert asks[0][0] - bids[0][0] == spread and bids[0][0] <= book.mid <= asks[0][0]
         assert 1 <= len(bids) <= shape.levels and len(asks) == shape.levels
         assert all(p > 0 and p % RULES.tick == 0 and q > 0 and q % RULES.lot == 0 for p, q in bids + asks)
         if update.trade is not None:
@@ -118,7 +119,7 @@ async def test_recording_starts_with_its_snapshot_and_a_later_one_replaces(tmp_p
     lines = [
         diff(0, 1, 4, [["90.00", "1"]], []),
         snapshot(10, 5, [["99.00", "1"], ["98.00", "1"]], [["100.00", "1"], ["101.00", "2.000001"]]),
-        diff(20, 4, 5, [["99.00", "7"]], []),  # covered by the snapshot
+        diff(20, 4, 5, [["98.00", "7"]], []),  # covered by the snapshot
         diff(30, 6, 7, [["99.00", "2"]], [["100.00", "0"]]),
     ]
     file.write_text("\n".join(lines) + "\n")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.simulator.amounts import SCALE, fixed, notional, notional_up, parse
+from connectors.simulator.amounts import SCALE, fixed, notional, parse
 from connectors.simulator.exchange import Exchange, Market, NewOrder, Order, Print, Trade
 from connectors.simulator.rules import Refusal, Rules
 
@@ -55,8 +55,9 @@ def order(cid: str, quantity: int = SCALE, limit: int | None = 100 * SCALE, **fi
 @given(st.integers(0, 10**19), st.integers(0, 10**12), st.integers(0, 10**12))
 def test_amounts(value: int, price: int, quantity: int) -> None:
     assert parse(fixed(value)) == value
-    assert 0 <= notional_up(price, quantity) - notional(price, quantity) <= 1
-    assert notional(price, quantity) * SCALE <= price * quantity <= notional_up(price, quantity) * SCALE
+    assert notional(price, quantity) * SCALE <= price * quantity < (notional(price, quantity) + 1) * SCALE
+    part = quantity // 3
+    assert notional(price, part) + notional(price, quantity - part) <= notional(price, quantity)
 
 
 def test_amounts_are_strict() -> None:
