@@ -33,7 +33,8 @@ from schemas.records import (
     TimeInForce,
 )
 from streams.domain.book import Book
-from streams.domain.routing import Market, RoutingSettings, plan
+from streams.domain.routing import Market, plan
+from streams.domain.terms import RoutingSettings, terms
 
 SCALE = 100_000_000
 _MAX = 10**20 - 1
@@ -84,11 +85,12 @@ def route(
         attempt=0,
         accepted_at=0,
     )
+    settings = RoutingSettings(most_children=_ALL)
     markets = [
-        Market(venue, _instrument(venue, symbol, (fees or {}).get(venue, 0)), None, book)
-        for venue, book in books.items()
+        Market(terms(venue, _instrument(venue, symbol, (fees or {}).get(venue, 0)), None, settings), book)
+        for venue, book in sorted(books.items())
     ]
-    made = plan(request, markets, RoutingSettings(most_children=_ALL), now=0)
+    made = plan(request, markets, settings, now=0)
     return _answer(made.plan, [levels for _, levels in made.takes], buy, dict(fees or {}))
 
 

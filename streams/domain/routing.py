@@ -16,27 +16,26 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
-from operator import itemgetter
+from operator import attrgetter
 from typing import NamedTuple
 
 from schemas.records import (
     Candidate,
     ChildOrder,
-    Instrument,
     OrderType,
     PlannedChild,
     RoutePlan,
     RouteRequest,
     Side,
     TimeInForce,
-    VenueHealth,
 )
-from streams.domain import health as venue_health
 from streams.domain import scoring
 from streams.domain.book import Book, Pair
-from streams.domain.splitting import SCALE, Lane, best_single, split
+from streams.domain.money import SCALE
+from streams.domain.splitting import Lane, best_single, split
+from streams.domain.terms import RoutingSettings, Terms, refusal
 
 NO_ELIGIBLE_VENUE = "NO_ELIGIBLE_VENUE"
 NO_LIQUIDITY = "NO_LIQUIDITY"  # within the request's price
@@ -48,26 +47,15 @@ CHILD_LIMIT = "CHILD_LIMIT"
 CHILD_ID_MOST = 36
 _RESTS = (TimeInForce.GTC, TimeInForce.GTD)
 _LIMITED = (OrderType.LIMIT, OrderType.STOP_LIMIT)
-
-
-@dataclass(frozen=True, slots=True)
-class RoutingSettings:
-    """`most_children`: marketable children a plan; `hold_us`: how long a plan's quantity counts as gone from its levels."""
-
-    most_children: int = 8
-    hold_us: int = 500_000
-    health: venue_health.HealthSettings = field(default_factory=venue_health.HealthSettings)
-    score: scoring.ScoreSettings = field(default_factory=scoring.ScoreSettings)
+_NOTHING: Mapping[int, int] = {}
 
 
 class Market(NamedTuple):
     """One venue as a request finds it. `taken`: price -> quantity of the levels that earlier plans count on."""
 
-    venue: str
-    instrument: Instrument | None
-    health: VenueHealth | None
+    terms: Terms
     book: Book | None
-    taken: Mapping[int, int] = {}
+    taken: Mapping[int, int] = _NOTHING
 
 
 class Decision(NamedTuple):
@@ -88,123 +76,97 @@ def child_id(order_id: str, attempt: int, number: int) -> str:
 
 
 def plan(request: RouteRequest, markets: Sequence[Market], settings: RoutingSettings, now: int) -> Decision:
-    """The decision on a request, given each venue as it is at `now` (microseconds). Raises `ValueError` for no positive quantity."""
+    """The decision on a request, given each venue as it is at `now` (microseconds), in the order of their names.
+
+    Raises `ValueError` for a quantity that is not positive.
+    """
     if request.quantity <= 0:
         raise ValueError(f"the quantity {request.quantity} is not positive")
-    markets = sorted(markets, key=itemgetter(0))
-    routes = _routes(request, markets, settings, now)
-    ranked = [route for route in routes if not route.refused]
-    lanes = [route.lane for route in ranked]
-    reason = "" if ranked else NO_ELIGIBLE_VENUE
+    seen = _look(request, markets, settings, now)
+    ranked = [view for view in seen.views if view.lane is not None]
+    lanes = [view.lane for view in ranked if view.lane is not None]
+    reason, obvious = "" if lanes else NO_ELIGIBLE_VENUE, False
     taking: list[tuple[Lane, int]] = []
     if request.time_in_force is TimeInForce.FOK:
-        whole = [route for route in ranked if route.lane.whole == request.quantity and _takes_all(route.lane)]
-        taking = [(max(whole, key=_by_score).lane, request.quantity)] if whole else []
+        whole = [view for view in ranked if view.lane and view.lane.alone and view.lane.whole == request.quantity]
+        taking = [(lane, request.quantity)] if whole and (lane := max(whole, key=_TOTAL).lane) else []
         reason = reason or (NO_VENUE_FILLS_WHOLE if not whole else "")
     elif lanes:
         found = split(lanes, request.quantity, settings.most_children)
-        taking = found.shares
+        taking, obvious = found.shares, found.obvious(request.quantity)
         reason = BELOW_MINIMUM if found.below_minimum else CHILD_LIMIT if found.capped else NO_LIQUIDITY
     drafts = [_taking(request, lane, share) for lane, share in taking]
     filled = sum(share for _, share in taking)
     rest = request.quantity - filled
-    if rest and ranked and request.time_in_force in _RESTS and request.order_type in _LIMITED:
-        rest -= _rest(request, drafts, ranked, rest)
+    if rest and lanes and request.time_in_force in _RESTS and request.order_type in _LIMITED:
+        rest -= _rest(drafts, sorted(ranked, key=_TOTAL, reverse=True), rest)
         reason = BELOW_MINIMUM if reason == NO_LIQUIDITY else reason
     if rest and lanes and rest < min(lane.lot for lane in lanes):
         reason = BELOW_LOT
-    return _decision(request, routes, drafts, filled, rest, reason, _mid(markets, routes), now)
+    single = taking[0][0] if obvious else best_single(lanes, filled) if filled else None
+    return _decision(request, seen, drafts, filled, rest, reason, single, now)
 
 
 # ---- each venue as it stands
 
 
-@dataclass(slots=True)
-class _Route:
-    """A venue in a request: refused, or with what it offers."""
+class _View:
+    """One venue: refused (no lane), or with what it offers, at which all-in price, and its score."""
 
-    venue: str
-    refused: str
-    lane: Lane
-    maker_fee: int = 0
-    most: int = 0
-    average: int | None = None
-    score: scoring.Score = scoring.NONE
+    __slots__ = ("average", "lane", "liquidity", "price", "refused", "terms", "total")
+
+    def __init__(self, terms: Terms, refused: str, lane: Lane | None, average: int | None) -> None:
+        self.terms, self.refused, self.lane, self.average = terms, refused, lane, average
+        self.price = self.liquidity = self.total = 0
 
 
-_NO_LANE = Lane("", True, SCALE, SCALE, 1, 1, 0, 0, 0)
+_TOTAL = attrgetter("total")  # the first of equals, in the order of names, wins in max() and in a stable sort
 
 
-def _routes(request: RouteRequest, markets: Sequence[Market], settings: RoutingSettings, now: int) -> list[_Route]:
-    buy = request.side is Side.BUY
-    routes: list[_Route] = []
-    priced: list[tuple[_Route, VenueHealth | None, int | None]] = []
-    for market in markets:
-        refused = venue_health.refusal(market.instrument, market.health, market.book, settings.health, now)
-        if refused or market.instrument is None or market.book is None:
-            routes.append(_Route(market.venue, refused, _NO_LANE))
+class _Seen(NamedTuple):
+    views: list[_View]
+    mid: int | None  # of the eligible venues
+
+
+def _look(request: RouteRequest, markets: Sequence[Market], settings: RoutingSettings, now: int) -> _Seen:
+    buy, wanted, limit = request.side is Side.BUY, request.quantity, request.price
+    views: list[_View] = []
+    priced: list[tuple[_View, int]] = []
+    bid, ask, best = 0, 0, 0
+    for terms, book, taken in markets:
+        refused = refusal(terms, book, settings, now)
+        if refused or book is None:
+            views.append(_View(terms, refused, None, None))
             continue
-        instrument, ladder = market.instrument, market.book.asks if buy else market.book.bids
-        lane = _lane(request, instrument, venue_health.penalty(market.health, settings.health))
-        most = instrument.max_quantity or request.quantity
-        lane.offer(ladder, market.taken, min(request.quantity, most))
-        route = _Route(market.venue, "", lane, instrument.maker_fee, most)
-        routes.append(route)
-        price: int | None = None
+        lane = Lane(terms, buy, limit)
+        lane.offer(book, taken, wanted)
+        average: int | None = None
+        price = 0
         if lane.whole:
-            price = route.average = _average(lane.notional * lane.rate, lane.whole, buy)
-        elif (best := market.book.ask if buy else market.book.bid) is not None:
-            price = _average(best[0] * lane.rate, 1, buy)  # nothing within the limit: how near it is still counts
-        priced.append((route, market.health, price))
-    known = [price for _, _, price in priced if price]
-    best_price = (min(known) if buy else max(known)) if known else 0
-    for route, health, price in priced:
-        route.score = _score(request, route.lane, health, price, best_price, settings.score)
-    return routes
+            price = average = _average(lane.notional * lane.rate, lane.whole, buy)
+        elif (top := book.ask if buy else book.bid) is not None:
+            price = _average(top[0] * lane.rate, 1, buy)  # nothing within the limit: how near it is still counts
+        view = _View(terms, "", lane, average)
+        views.append(view)
+        priced.append((view, price))
+        if price and (not best or (price < best if buy else price > best)):
+            best = price
+        if book.bid is not None and book.bid[0] > bid:
+            bid = book.bid[0]
+        if book.ask is not None and (not ask or book.ask[0] < ask):
+            ask = book.ask[0]
+    for view, price in priced:
+        _score(view, price, best, wanted, settings.score)
+    return _Seen(views, (bid + ask) // 2 if bid and ask else None)
 
 
-def _lane(request: RouteRequest, instrument: Instrument, penalty: int) -> Lane:
-    tick, lot, fee = max(instrument.tick, 1), max(instrument.lot, 1), instrument.taker_fee
-    if request.side is Side.BUY:
-        rate, ranked, limit = SCALE + fee, SCALE + fee + penalty, request.price // tick * tick
-    else:
-        rate, ranked, limit = SCALE - fee, SCALE - fee - penalty, -(-request.price // tick) * tick
-    return Lane(
-        venue=instrument.venue,
-        buy=request.side is Side.BUY,
-        rate=rate,
-        ranked_rate=ranked,
-        tick=tick,
-        lot=lot,
-        floor=instrument.min_quantity,
-        least_notional=instrument.min_notional,
-        limit=limit,
-    )
-
-
-def _score(
-    request: RouteRequest,
-    lane: Lane,
-    health: VenueHealth | None,
-    price: int | None,
-    best: int,
-    settings: scoring.ScoreSettings,
-) -> scoring.Score:
-    return scoring.total(
-        scoring.price_score(price, best, settings.price_half) if price else 0,
-        scoring.latency_score(health.latency_us, settings.latency_half_us) if health else SCALE,
-        scoring.reliability_score(health.success_rate) if health else SCALE,
-        scoring.liquidity_score(lane.whole, request.quantity),
-        settings,
-    )
-
-
-def _by_score(route: _Route) -> int:
-    return route.score.total  # the first of equals, in the order of names, wins in max() and in a stable sort
-
-
-def _takes_all(lane: Lane) -> bool:
-    return lane.takes_share(lane.whole)
+def _score(view: _View, price: int, best: int, wanted: int, settings: scoring.ScoreSettings) -> None:
+    """Set the view's components and total. `price` is 0 where there is none."""
+    offered = view.lane.whole if view.lane else 0
+    view.price = scoring.price_score(price, best, settings.price_half) if price else 0
+    view.liquidity = scoring.liquidity_score(offered, wanted)
+    terms = view.terms
+    view.total = scoring.total(view.price, terms.latency, terms.reliability, view.liquidity, settings)
 
 
 # ---- the children
@@ -230,24 +192,24 @@ def _taking(request: RouteRequest, lane: Lane, share: int) -> _Draft:
     return _Draft(lane, lane.child_price(levels[-1][0]), share, how, fee, levels, notional)
 
 
-def _rest(request: RouteRequest, drafts: list[_Draft], ranked: Sequence[_Route], rest: int) -> int:
+def _rest(drafts: list[_Draft], by_score: Sequence[_View], rest: int) -> int:
     """Draft a child that rests at the limit; how much of `rest` it takes."""
-    by_score = sorted(ranked, key=_by_score, reverse=True)
-    for route in by_score:
-        lane, quantity = route.lane, min(rest, route.most)
-        quantity -= quantity % lane.lot
-        if lane.limit > 0 and lane.takes(quantity, lane.limit):
-            fee = _up(lane.limit * quantity * route.maker_fee)
+    for view in by_score:
+        lane, terms = view.lane, view.terms
+        quantity = min(rest, terms.most)
+        quantity -= quantity % terms.lot
+        if lane is not None and lane.limit > 0 and lane.accepts(quantity, lane.limit):
+            fee = _up(lane.limit * quantity * terms.maker_fee)
             drafts.append(_Draft(lane, lane.limit, quantity, TimeInForce.GTC, fee))
             return quantity
-    used = {draft.lane.venue: draft for draft in drafts}
-    for route in by_score:
-        draft = used.get(route.venue)
-        more = rest - rest % route.lane.lot
-        if draft is not None and more and draft.quantity + more <= route.most:
+    used = {draft.lane.terms.venue: draft for draft in drafts}
+    for view in by_score:
+        draft, terms = used.get(view.terms.venue), view.terms
+        more = rest - rest % terms.lot
+        if draft is not None and more and draft.quantity + more <= terms.most:
             draft.price, draft.time_in_force = draft.lane.limit, TimeInForce.GTC
             draft.quantity += more
-            draft.fee += _up(draft.lane.limit * more * route.maker_fee)
+            draft.fee += _up(draft.lane.limit * more * terms.maker_fee)
             return more
     return 0
 
@@ -257,12 +219,12 @@ def _rest(request: RouteRequest, drafts: list[_Draft], ranked: Sequence[_Route],
 
 def _decision(
     request: RouteRequest,
-    routes: Sequence[_Route],
+    seen: _Seen,
     drafts: Sequence[_Draft],
     filled: int,
     rest: int,
     reason: str,
-    arrival_mid: int | None,
+    alone: Lane | None,
     now: int,
 ) -> Decision:
     buy = request.side is Side.BUY
@@ -271,7 +233,7 @@ def _decision(
             child_id=child_id(request.order_id, request.attempt, n),
             order_id=request.order_id,
             account_id=request.account_id,
-            venue=draft.lane.venue,
+            venue=draft.lane.terms.venue,
             symbol=request.symbol,
             side=request.side,
             order_type=OrderType.LIMIT,
@@ -282,7 +244,6 @@ def _decision(
         )
         for n, draft in enumerate(drafts)
     )
-    alone = best_single([route.lane for route in routes if not route.refused], filled) if filled else None
     made = RoutePlan(
         order_id=request.order_id,
         account_id=request.account_id,
@@ -301,38 +262,46 @@ def _decision(
         ),
         unrouted=rest,
         reason=reason if rest else "",
-        candidates=tuple(_candidate(route) for route in routes),
-        arrival_mid=arrival_mid,
+        candidates=tuple([_candidate(view) for view in seen.views]),
+        arrival_mid=seen.mid,
         average_price=_average(sum(d.notional * d.lane.rate for d in drafts), filled, buy) if filled else None,
-        best_single_venue=alone.venue if alone else None,
+        best_single_venue=alone.terms.venue if alone else None,
         best_single_price=_average(alone.notional * alone.rate, alone.whole, buy) if alone else None,
         planned_at=now,
     )
-    return Decision(made, children, tuple((draft.lane.venue, draft.levels) for draft in drafts if draft.levels))
+    return Decision(made, children, tuple([(draft.lane.terms.venue, draft.levels) for draft in drafts if draft.levels]))
 
 
-def _candidate(route: _Route) -> Candidate:
-    score = route.score
+def _candidate(view: _View) -> Candidate:
+    terms = view.terms
+    if view.lane is None:
+        return _refused(terms.venue, view.refused)
     return Candidate(
-        venue=route.venue,
-        eligible=not route.refused,
-        reason=route.refused,
-        score=score.total,
-        price_score=score.price,
-        latency_score=score.latency,
-        reliability_score=score.reliability,
-        liquidity_score=score.liquidity,
-        average_price=route.average,
-        filled=route.lane.whole,
+        venue=terms.venue,
+        eligible=True,
+        reason="",
+        score=view.total,
+        price_score=view.price,
+        latency_score=terms.latency,
+        reliability_score=terms.reliability,
+        liquidity_score=view.liquidity,
+        average_price=view.average,
+        filled=view.lane.whole,
     )
 
 
-def _mid(markets: Sequence[Market], routes: Sequence[_Route]) -> int | None:
-    """Halfway between the best bid and the best ask of the eligible venues, rounded down; `None` without both."""
-    books = [m.book for m, route in zip(markets, routes, strict=True) if m.book is not None and not route.refused]
-    bids = [book.bid[0] for book in books if book.bid]
-    asks = [book.ask[0] for book in books if book.ask]
-    return (max(bids) + min(asks)) // 2 if bids and asks else None
+def _refused(venue: str, reason: str) -> Candidate:
+    return Candidate(
+        venue=venue,
+        eligible=False,
+        reason=reason,
+        score=0,
+        price_score=0,
+        latency_score=0,
+        reliability_score=0,
+        liquidity_score=0,
+        filled=0,
+    )
 
 
 def _average(cost: int, quantity: int, buy: bool) -> int:

@@ -12,9 +12,8 @@ falls when its subject gets better:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
-SCALE = 100_000_000
+from streams.domain.money import SCALE
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +33,6 @@ class ScoreSettings:
             raise ValueError(f"the weights {weights} are not parts of {SCALE}")
         if self.price_half <= 0 or self.latency_half_us <= 0:
             raise ValueError("price_half and latency_half_us must be positive")
-
-
-class Score(NamedTuple):
-    """A venue's score and its components, each 0 to 1 in units of 1e-8."""
-
-    total: int
-    price: int
-    latency: int
-    reliability: int
-    liquidity: int
-
-
-NONE = Score(0, 0, 0, 0, 0)
 
 
 def price_score(price: int, best: int, half: int) -> int:
@@ -70,12 +56,11 @@ def liquidity_score(available: int, wanted: int) -> int:
     return SCALE if available >= wanted else available * SCALE // wanted
 
 
-def total(price: int, latency: int, reliability: int, liquidity: int, settings: ScoreSettings) -> Score:
+def total(price: int, latency: int, reliability: int, liquidity: int, settings: ScoreSettings) -> int:
     """The weighted sum of components, rounded down."""
-    weighted = (
+    return (
         price * settings.price
         + latency * settings.latency
         + reliability * settings.reliability
         + liquidity * settings.liquidity
-    )
-    return Score(weighted // SCALE, price, latency, reliability, liquidity)
+    ) // SCALE

@@ -14,38 +14,50 @@ Effective costs are exact integers of 1e-24 (price times quantity times rate); n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 
-SCALE = 100_000_000
-Pair = tuple[int, int]  # price, quantity
+from streams.domain.book import Book, Pair
+from streams.domain.money import SCALE, down_to, up_to
+from streams.domain.terms import Terms
 
 
-@dataclass(slots=True)
 class Lane:
-    """What one venue offers an order. `steps`: (price, quantity in whole lots), best first, no more than the order wants.
+    """What one venue offers an order, on its terms.
 
-    `rate`: 1e-8 times one plus fee (a buy) or minus fee (a sell); `ranked_rate`: the same with the venue's penalty.
-    `floor` and `least_notional` (units) are the venue's minimums, `limit` the last price on its ticks that the order allows.
+    `limit`: the last price on the venue's ticks that the order allows. `steps`: (price, quantity in whole lots), best first, no more than
+    the order wants; `whole` is all of them, `notional` (1e-16) what they are worth, `alone` whether the venue accepts all as one child.
     """
 
-    venue: str
-    buy: bool
-    rate: int
-    ranked_rate: int
-    tick: int
-    lot: int
-    floor: int
-    least_notional: int
-    limit: int
-    steps: list[Pair] = field(default_factory=list)
-    whole: int = 0  # all that it offers
-    notional: int = 0  # of that, in 1e-16
+    __slots__ = ("alone", "buy", "limit", "lot", "notional", "ranked", "rate", "steps", "terms", "whole")
 
-    def offer(self, levels: Iterable[Pair], taken: Mapping[int, int], most: int) -> None:
-        """Read levels, best first, as far as the limit and `most` (quantity) go; `taken` is gone from them."""
-        buy, limit, lot, steps = self.buy, self.limit, self.lot, self.steps
-        most -= most % lot
+    def __init__(self, of: Terms, buy: bool, price: int) -> None:
+        self.terms, self.buy, self.lot = of, buy, of.lot
+        if buy:
+            self.rate, self.ranked, self.limit = of.buy_rate, of.buy_ranked, down_to(price, of.tick)
+        else:
+            self.rate, self.ranked, self.limit = of.sell_rate, of.sell_ranked, up_to(price, of.tick)
+        self.steps: Sequence[Pair] = ()
+        self.whole = self.notional = 0
+        self.alone = False
+
+    def offer(self, book: Book, taken: Mapping[int, int], wanted: int) -> None:
+        """Read the book's levels as far as the limit and `wanted` go; `taken` (price -> quantity) is gone from them."""
+        best = book.ask if self.buy else book.bid
+        if best is None:
+            return
+        price, quantity = best
+        most = min(wanted, self.terms.most)
+        most -= most % self.lot
+        if quantity < most or taken:
+            self._walk(book.asks if self.buy else book.bids, taken, most)
+        elif most and (price <= self.limit if self.buy else price >= self.limit):
+            self.steps, self.whole, self.notional = ((price, most),), most, price * most
+        if self.whole:
+            self.alone = self.accepts(self.whole, self.child_price(self.steps[-1][0]))
+
+    def _walk(self, levels: Iterable[Pair], taken: Mapping[int, int], most: int) -> None:
+        buy, limit, lot, steps = self.buy, self.limit, self.lot, list[Pair]()
         seen = whole = notional = 0
         for price, quantity in levels:
             if whole >= most or (price > limit if buy else price < limit):
@@ -60,36 +72,35 @@ class Lane:
                 whole += more
                 notional += price * more
                 steps.append((price, more))
-        self.whole, self.notional = whole, notional
+        self.steps, self.whole, self.notional = steps, whole, notional
 
-    def filled(self, share: int) -> tuple[list[Pair], int]:
-        """The levels that a share takes, and its notional in 1e-16. `share` is at most `whole`."""
+    def filled(self, share: int) -> tuple[Sequence[Pair], int]:
+        """The levels that a share takes, and what it is worth in 1e-16. `share` is at most `whole`."""
         if share == self.whole:
             return self.steps, self.notional
-        left, notional, levels = share, 0, []
+        left, notional, levels = share, 0, list[Pair]()
         for price, quantity in self.steps:
-            take = min(quantity, left)
-            if take:
-                levels.append((price, take))
-                notional += price * take
-                left -= take
             if not left:
                 break
+            take = min(quantity, left)
+            levels.append((price, take))
+            notional += price * take
+            left -= take
         return levels, notional
 
     def child_price(self, worst: int) -> int:
         """The worst level's price on the venue's ticks, rounded so that it reaches the level. Never beyond `limit`."""
-        return -(-worst // self.tick) * self.tick if self.buy else worst // self.tick * self.tick
+        return up_to(worst, self.terms.tick) if self.buy else down_to(worst, self.terms.tick)
 
-    def takes(self, quantity: int, price: int) -> bool:
+    def accepts(self, quantity: int, price: int) -> bool:
         """Whether the venue accepts a child of this size and price."""
-        return quantity > 0 and quantity >= self.floor and quantity * price >= self.least_notional * SCALE
+        return 0 < quantity >= self.terms.floor and quantity * price >= self.terms.least_notional * SCALE
 
-    def takes_share(self, share: int) -> bool:
+    def accepts_share(self, share: int) -> bool:
         """Whether the venue accepts a child that takes this share from its levels."""
-        if not share:
-            return False
-        return self.takes(share, self.child_price(self.filled(share)[0][-1][0]))
+        if share == self.whole:
+            return self.alone
+        return self.accepts(share, self.child_price(self.filled(share)[0][-1][0]))
 
 
 @dataclass(slots=True)
@@ -105,15 +116,19 @@ class Split:
         """All shares together."""
         return sum(share for _, share in self.shares)
 
+    def obvious(self, wanted: int) -> bool:
+        """Whether one level of one venue takes all: no other venue can be better then."""
+        if len(self.shares) != 1 or self.below_minimum or self.capped:
+            return False
+        lane, share = self.shares[0]
+        return share == wanted <= lane.steps[0][1]
+
 
 def pour(lanes: Sequence[Lane], wanted: int) -> list[int]:
-    """A share for each lane: levels by effective price, at one price the earlier lane first."""
+    """A share for each lane: levels by effective price, at one price the earlier lane first. Every lane has steps."""
     shares = [0] * len(lanes)
-    heap = [
-        (lane.steps[0][0] * (lane.ranked_rate if lane.buy else -lane.ranked_rate), n, 0)
-        for n, lane in enumerate(lanes)
-        if lane.steps
-    ]
+    sign = 1 if lanes[0].buy else -1
+    heap = [(sign * lane.steps[0][0] * lane.ranked, n, 0) for n, lane in enumerate(lanes)]
     heapify(heap)
     while heap and wanted:
         _, n, step = heap[0]
@@ -124,8 +139,7 @@ def pour(lanes: Sequence[Lane], wanted: int) -> list[int]:
         wanted -= take
         step += 1
         if take == quantity and step < len(lane.steps):
-            rate = lane.ranked_rate if lane.buy else -lane.ranked_rate
-            heapreplace(heap, (lane.steps[step][0] * rate, n, step))
+            heapreplace(heap, (sign * lane.steps[step][0] * lane.ranked, n, step))
         else:
             heappop(heap)
     return shares
@@ -137,7 +151,7 @@ def split(lanes: Sequence[Lane], wanted: int, most_children: int) -> Split:
     result = Split([])
     while active:
         shares = [(lane, share) for lane, share in zip(active, pour(active, wanted), strict=True) if share]
-        small = [pair for pair in shares if not pair[0].takes_share(pair[1])]
+        small = [pair for pair in shares if not pair[0].accepts_share(pair[1])]
         if small:
             result.below_minimum = True
         elif len(shares) > most_children:
@@ -147,7 +161,7 @@ def split(lanes: Sequence[Lane], wanted: int, most_children: int) -> Split:
             break
         out = min(small, key=lambda pair: pair[1])[0]
         active = [lane for lane in active if lane is not out]
-    if (alone := best_alone(lanes)) is not None and (len(result.shares) != 1 or result.shares[0][0] is not alone):
+    if not result.obvious(wanted) and (alone := best_alone(lanes)) is not None:
         quantity = result.quantity
         if alone.whole > quantity or (alone.whole == quantity and better(_alone_cost(alone), _cost(result), alone.buy)):
             result.shares = [(alone, alone.whole)]
@@ -163,7 +177,7 @@ def best_alone(lanes: Iterable[Lane]) -> Lane | None:
     """The lane that alone fills most, at the best effective cost among equals."""
     best: Lane | None = None
     for lane in lanes:
-        if not lane.takes_share(lane.whole):
+        if not lane.alone:
             continue
         if (
             best is None
@@ -177,9 +191,9 @@ def best_alone(lanes: Iterable[Lane]) -> Lane | None:
 def best_single(lanes: Sequence[Lane], quantity: int) -> Lane | None:
     """The lane that alone fills `quantity` at the best effective price; where none does, one that fills it but for a part of its lot."""
     best: Lane | None = None
-    exact = any(lane.whole == quantity and lane.takes_share(quantity) for lane in lanes)
+    exact = any(lane.whole == quantity and lane.alone for lane in lanes)
     for lane in lanes:
-        if lane.whole + (1 if exact else lane.lot) <= quantity or not lane.takes_share(lane.whole):
+        if lane.whole + (1 if exact else lane.lot) <= quantity or not lane.alone:
             continue
         if best is None or better(_alone_cost(lane) * best.whole, _alone_cost(best) * lane.whole, lane.buy):
             best = lane
@@ -187,8 +201,8 @@ def best_single(lanes: Sequence[Lane], quantity: int) -> Lane | None:
 
 
 def _alone_cost(lane: Lane) -> int:
-    return lane.notional * lane.ranked_rate
+    return lane.notional * lane.ranked
 
 
 def _cost(result: Split) -> int:
-    return sum(lane.filled(share)[1] * lane.ranked_rate for lane, share in result.shares)
+    return sum(lane.filled(share)[1] * lane.ranked for lane, share in result.shares)

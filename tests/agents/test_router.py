@@ -24,7 +24,7 @@ from schemas.records import (
     VenueStatus,
 )
 from streams.agents.router import router_agent
-from streams.domain.routing import RoutingSettings
+from streams.domain.terms import RoutingSettings
 from streams.engine.driver import Driver
 
 SCALE = 100_000_000

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.domain import scoring
-from streams.domain.scoring import SCALE, ScoreSettings
+from streams.domain.money import SCALE
+from streams.domain.scoring import ScoreSettings
 
 UNIT = st.integers(0, SCALE)
 PRICE = st.integers(1, 10**13)
@@ -15,7 +16,7 @@ LATENCY = st.integers(0, 10**8)
 SETTINGS = ScoreSettings()
 
 
-def weighted(*parts: int) -> scoring.Score:
+def weighted(*parts: int) -> int:
     price, latency, reliability, liquidity = parts
     return scoring.total(price, latency, reliability, liquidity, SETTINGS)
 
@@ -24,13 +25,13 @@ def weighted(*parts: int) -> scoring.Score:
 @given(st.tuples(UNIT, UNIT, UNIT, UNIT), st.integers(0, 3), UNIT)
 def test_the_total_is_monotone_in_each_component(parts: tuple[int, int, int, int], which: int, other: int) -> None:
     one, two = weighted(*parts), weighted(*parts[:which], other, *parts[which + 1 :])
-    assert (one.total <= two.total) if parts[which] <= other else (one.total >= two.total)
-    assert 0 <= one.total <= SCALE
+    assert (one <= two) if parts[which] <= other else (one >= two)
+    assert 0 <= one <= SCALE
 
 
 def test_the_weights_are_the_specifications() -> None:
     for parts, weight in (((1, 0, 0, 0), 4), ((0, 1, 0, 0), 2), ((0, 0, 1, 0), 3), ((0, 0, 0, 1), 1)):
-        assert weighted(*(part * SCALE for part in parts)).total == weight * SCALE // 10
+        assert weighted(*(part * SCALE for part in parts)) == weight * SCALE // 10
     with pytest.raises(ValueError):
         ScoreSettings(price=SCALE)
 
