@@ -62,6 +62,7 @@ STATUS = {
 UNSURE_CODES = frozenset({"-1000", "-1001", "-1006", "-1007", "-2021", "-2022"})
 NO_SUCH_ORDER = "-2013"
 CHILD_ID = re.compile(r"[a-zA-Z0-9_-]{1,36}")
+TRADES_PAGE = 1000  # the most that the venue gives at once
 RECONNECT_SECONDS = (0.1, 5.0)  # first and longest wait between attempts
 
 
@@ -312,15 +313,21 @@ class BinanceAdapter(VenueAdapter):
             return Unknown(outcome.code, outcome.reason)
 
     async def trades(self, symbol: str, venue_order_id: str) -> list[VenueTrade] | Unknown:
+        found: dict[int, VenueTrade] = {}
+        request: dict[str, Any] = {"orderId": venue_order_id, "limit": TRADES_PAGE}
         try:
-            raw = await self._ex.privateGetMyTrades(
-                {"symbol": self._id(symbol), "orderId": venue_order_id, "limit": 1000}
-            )
-            rows = [fill_trade(row, venue_order_id, None) for row in raw if str(row["orderId"]) == venue_order_id]
+            request["symbol"] = self._id(symbol)
+            while True:
+                raw = await self._ex.privateGetMyTrades(request)
+                page = [fill_trade(row, venue_order_id, None) for row in raw if str(row["orderId"]) == venue_order_id]
+                new = {int(trade.trade_id): trade for trade in page if int(trade.trade_id) not in found}
+                found |= new
+                if len(raw) < TRADES_PAGE or not new:
+                    return [found[number] for number in sorted(found)]
+                request["fromId"] = max(found) + 1
         except Exception as error:
             outcome = classify(error, UNSURE_CODES)
             return Unknown(outcome.code, outcome.reason)
-        return sorted(rows, key=lambda trade: int(trade.trade_id))
 
     async def open_orders(self, symbol: str | None = None) -> Sequence[OrderView] | Unknown:
         try:

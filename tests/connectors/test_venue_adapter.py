@@ -179,6 +179,21 @@ async def test_venue_that_is_away(peer: Peer, venue: VenueAdapter) -> None:
     assert await venue.probe()
 
 
+@pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 2500])
+async def test_all_trades_of_an_order_are_found(peer: Peer, venue: VenueAdapter, count: int) -> None:
+    lot = SCALE // 1000
+    peer.slice = lot
+    placed = await venue.place(order("c-1", 3 * SCALE, 50 * SCALE, time_in_force=TimeInForce.GTC))
+    other = await venue.place(order("c-2", SCALE, 50 * SCALE, time_in_force=TimeInForce.GTC))
+    assert placed.view is not None and other.view is not None
+    await peer.fill("c-2", 3 * lot)
+    await peer.fill("c-1", count * lot)
+    trades = await venue.trades(BTC, placed.view.venue_order_id)
+    assert isinstance(trades, list)
+    assert [trade.trade_id for trade in trades] == [str(number) for number in range(4, 4 + count)]
+    assert sum(trade.quantity for trade in trades) == count * lot
+
+
 async def test_balances(venue: VenueAdapter) -> None:
     assert await venue.balances() == {"BTC": (100_000_001, 10_000_000)}
 

@@ -221,7 +221,8 @@ class Peer:
         return {**order, "origClientOrderId": order["clientOrderId"], "clientOrderId": "cancel-id"}
 
     async def _get_myTrades(self, p: dict[str, str]) -> Any:
-        return [row for row in self.trades if str(row["orderId"]) == p["orderId"]]
+        since, limit = int(p.get("fromId", 0)), min(int(p.get("limit", 500)), 1000)
+        return [row for row in self.trades if str(row["orderId"]) == p["orderId"] and row["id"] >= since][:limit]
 
     async def _get_openOrders(self, p: dict[str, str]) -> Any:
         return [o for o in self.orders.values() if o["status"] in ("NEW", "PARTIALLY_FILLED")]
