@@ -63,7 +63,8 @@ if __name__ == "__main__":
     parser.add_argument("--config", type=Path, required=True, metavar="FILE.json")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request
+    for client in ("httpx", "httpx2"):  # a line a request
+        logging.getLogger(client).setLevel(logging.WARNING)
     try:
         main(arguments.name, json.loads(arguments.config.read_text()))
     except Exception:

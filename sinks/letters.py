@@ -21,7 +21,7 @@ from schemas.topics import dead_letters
 log = logging.getLogger(__name__)
 
 SECONDS = 15.0
-_CONSUMERS_OWN = ("group.", "auto.offset.", "session.", "max.poll.", "fetch.", "partition.assignment.")
+_CONSUMERS_OWN = ("group.", "auto.offset.", "session.", "max.poll.", "fetch.", "heartbeat.", "partition.assignment.")
 
 
 class DeadLetters:

@@ -185,6 +185,7 @@ class Runner:
         self._consumer.assign(starts)
         self._consumer.resume(starts)
         self._opened, self._unopened = opened, set()
+        log.info("%s: at %s", self._name, ", ".join(f"{t.topic}/{t.partition}@{max(t.offset, 0)}" for t in starts))
 
     def _at(self, place: Place, offset: int = OFFSET_INVALID) -> TopicPartition:
         return TopicPartition(self._prefix + place[0], place[1], offset)

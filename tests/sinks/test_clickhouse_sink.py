@@ -1,0 +1,259 @@
+"""ClickHouse holds the log, record for record, whatever happens to the sink."""
+
+from __future__ import annotations
+
+import random
+import signal
+import uuid
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+import pytest
+from sink_bench import SCALE, TOPICS, Log, SinkProcess, Wire, World
+
+from schemas.records import Fill, OrderEvent
+from schemas.status import public_status
+from sinks.clickhouse import TABLES
+
+ACCOUNTS = [f"acct {i}" for i in range(9)]
+EPOCH = datetime(1970, 1, 1)
+
+
+class House:
+    """A database of its own in ClickHouse."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.database = url, f"sinktest_{uuid.uuid4().hex[:8]}"
+        parts = urlsplit(url)
+        self.parts = parts
+        self.client = clickhouse_connect.get_client(
+            host=parts.hostname,
+            port=parts.port,
+            username=parts.username,
+            password=parts.password,
+            autogenerate_session_id=False,
+        )
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        return list(self.client.query(sql.replace("{db}", self.database)).result_rows)
+
+    def count(self, table: str = "order_events") -> int:
+        if not self.rows(f"SELECT 1 FROM system.tables WHERE database = '{self.database}' AND name = '{table}'"):
+            return 0
+        return int(self.rows(f"SELECT count() FROM {{db}}.{table}")[0][0])
+
+    def through(self, wire: Wire) -> str:
+        return f"http://{self.parts.username}:{self.parts.password}@127.0.0.1:{wire.port}"
+
+
+@pytest.fixture
+def house(stack: Any) -> Iterator[House]:
+    made = House(stack.clickhouse)
+    yield made
+    made.client.command(f"DROP DATABASE IF EXISTS {made.database}")
+    made.client.close()
+
+
+def sink(log: Log, house: House, folder: Path, **config: Any) -> SinkProcess:
+    given: dict[str, Any] = {"clickhouse": house.url, "database": house.database}
+    given["settings"] = {"rows": 150, "linger": 0.02, "backoff": 0.05}
+    return SinkProcess(log, "clickhouse", folder, **(given | config))
+
+
+def _money(units: int | None) -> Decimal | None:
+    return None if units is None else Decimal(units) / SCALE
+
+
+def _time(micros: int | None) -> datetime | None:
+    return None if micros is None else EPOCH + timedelta(microseconds=micros)
+
+
+def _expected(record: Any, name: str, kind: str) -> Any:
+    """What a column of a type must hold, said another way than the sink says it."""
+    if name == "status":
+        return public_status(record.state, record.filled) if record.order_id else ""
+    if name.startswith("balances."):
+        values = [getattr(b, name.partition(".")[2]) for b in record.balances]
+        return [_money(v) for v in values] if "Decimal" in kind else values
+    value = getattr(record, name)
+    if "Decimal" in kind:
+        return _money(value)
+    if "DateTime64" in kind:
+        return _time(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    return "" if value is None else value
+
+
+def assert_equal_to_log(log: Log, house: House, final: str = "") -> None:
+    """Every committed record is one row, every column is right, and there is nothing else."""
+    for table in TABLES:
+        kinds = {r[0]: r[1] for r in house.rows(f"DESCRIBE TABLE {{db}}.{table.name}")}
+        found = {}
+        rows = house.rows(f"SELECT * FROM {{db}}.{table.name} {final}")
+        for row in rows:
+            values = dict(zip(kinds, row, strict=True))
+            assert values["kafka_topic"] == table.topic
+            found[values["kafka_partition"], values["kafka_offset"]] = values
+        truth = log.of(table.topic)
+        assert len(truth) > 10
+        assert set(found) == set(truth)
+        assert len(rows) == len(truth)
+        for place, record in truth.items():
+            of_record = {n: v for n, v in found[place].items() if not n.startswith("kafka_")}
+            assert of_record == {n: _expected(record, n, kinds[n]) for n in of_record}
+
+
+def test_kill_minus_nine_loses_nothing_and_doubles_nothing(log: Log, house: House, tmp_path: Path) -> None:
+    log.write_much(World(1, ACCOUNTS), 2_000)
+    process = sink(log, house, tmp_path)
+    process.storm(6, house.count, len(log.of("orders.events")), random.Random(1))
+    process.start().until_carried(TOPICS)
+    process.end()
+    assert_equal_to_log(log, house)
+    months = house.rows("SELECT toYYYYMM(at), count() FROM {db}.order_events GROUP BY 1 ORDER BY 1")
+    assert [m for m, _ in months] == [202410, 202411]  # the log crosses a month's end, so blocks had to be cut
+    again = process.start()
+    log.write_much(World(2, ["late"]), 120)
+    again.until_carried(TOPICS)
+    again.end()
+    assert_equal_to_log(log, house)
+
+
+def test_an_answer_that_is_lost_is_asked_for(log: Log, house: House, tmp_path: Path) -> None:
+    """The insert happened, the client cannot know: it must neither be repeated nor left out."""
+    wire = Wire((house.parts.hostname or "", house.parts.port or 0))
+    log.write_much(World(3, ACCOUNTS), 600)
+    process = sink(log, house, tmp_path, clickhouse=house.through(wire)).start()
+    process.until_carried(TOPICS)
+    wire.lose_answers(4, b"insert_deduplication_token")
+    log.write_much(World(4, [f"more {a}" for a in ACCOUNTS]), 1_200)
+    process.until_carried(TOPICS)
+    process.end()
+    wire.close()
+    assert wire.lost >= 4
+    assert_equal_to_log(log, house)
+
+
+def test_a_target_that_is_away_is_waited_for(log: Log, house: House, tmp_path: Path) -> None:
+    wire = Wire((house.parts.hostname or "", house.parts.port or 0))
+    process = sink(log, house, tmp_path, clickhouse=house.through(wire)).start()
+    log.write_much(World(5, ACCOUNTS), 300)
+    process.until_carried(TOPICS)
+    wire.silent.set()
+    log.write_much(World(6, [f"more {a}" for a in ACCOUNTS]), 600)
+    process.until(lambda: wire.lost >= 4, "four attempts")
+    assert not log.carried(process.group, TOPICS)
+    wire.silent.clear()
+    process.until_carried(TOPICS)
+    process.end()
+    wire.close()
+    assert_equal_to_log(log, house)
+
+
+def test_a_suspended_writer_does_no_harm(log: Log, house: House, tmp_path: Path) -> None:
+    """SIGSTOP in the middle, another takes over and finishes, SIGCONT: what the first still writes are no second rows."""
+    log.write_much(World(7, ACCOUNTS), 3_000)
+    total = len(log.of("orders.events"))
+    first = sink(log, house, tmp_path, instance=None).start()
+    first.until(lambda: house.count() > total // 10, "a tenth")
+    first.signal(signal.SIGSTOP)
+    assert house.count() < total
+    (tmp_path / "second").mkdir()
+    second = sink(log, house, tmp_path / "second", instance=None).start()
+    second.until_carried(TOPICS)
+    first.signal(signal.SIGCONT)
+    log.write_much(World(8, ["late"]), 120)
+    second.until_carried(TOPICS)
+    second.end()
+    first.end()
+    assert_equal_to_log(log, house, "FINAL")
+
+
+def test_what_cannot_be_written_is_dead_lettered_and_the_rest_goes_on(log: Log, house: House, tmp_path: Path) -> None:
+    world = World(9, ACCOUNTS)
+    log.write_much(world, 200)
+    log.write_bytes("orders.events", "a", b"garbage")
+    log.write_bytes("orders.events", "a", b"\0\0\0\0\0")
+    log.write_bytes("fills", "a", log.codec.encode(next(iter(log.of("orders.events").values()))))
+    log.write_bytes("orders.events", "a", None)
+    good = next(iter(log.of("orders.events").values()))
+    fields = {f: getattr(good, f) for f in good.__struct_fields__}
+    log.write_bytes("orders.events", "a", log.codec.encode(OrderEvent(**fields | {"at": 10**18})))
+    log.write_much(world, 200)
+    process = sink(log, house, tmp_path).start()
+    process.until_carried(TOPICS)
+    process.end()
+    assert_equal_to_log(log, house)
+    letters = log.dead_letters("orders.events", 4)
+    causes = ["NOT_AVRO_FRAMED", "UNKNOWN_SCHEMA", "EMPTY_VALUE", "TIME_OUT_OF_RANGE"]
+    assert sorted(x.cause for x in letters) == sorted(causes)
+    assert {x.value for x in letters if x.cause == "NOT_AVRO_FRAMED"} == {b"garbage"}
+    assert all(x.app == "sink.clickhouse" and x.origin_topic == f"{log.prefix}orders.events" for x in letters)
+    assert [x.cause for x in log.dead_letters("fills", 1)] == ["WRONG_RECORD"]
+
+
+def test_views_say_what_the_log_says(log: Log, house: House, tmp_path: Path) -> None:
+    log.write_much(World(10, ACCOUNTS), 900)
+    process = sink(log, house, tmp_path).start()
+    process.until_carried(TOPICS)
+    process.end()
+    last: dict[str, OrderEvent] = {}
+    balances: dict[tuple[str, str], tuple[int, int]] = {}
+    for e in sorted(log.of("orders.events").values(), key=lambda e: (e.account_id, e.account_seq)):
+        if e.order_id:
+            last[e.order_id] = e
+        balances |= {(e.account_id, b.asset): (b.available, b.locked) for b in e.balances}
+    columns = "order_id, account_id, side, order_type, state, status, filled, quantity, events, updated_at"
+    orders = {r[0]: r[1:] for r in house.rows(f"SELECT {columns} FROM {{db}}.orders")}
+    assert set(orders) == set(last)
+    for order_id, e in last.items():
+        # order_type stands on the first event only, and must be found there
+        status = public_status(e.state, e.filled)
+        known = (
+            e.account_id,
+            "BUY",
+            "LIMIT",
+            e.state,
+            status,
+            _money(e.filled),
+            _money(e.quantity),
+            e.order_seq,
+            _time(e.at),
+        )
+        assert orders[order_id] == known
+    found = {
+        (r[0], r[1]): (r[2], r[3]) for r in house.rows("SELECT account_id, asset, available, locked FROM {db}.balances")
+    }
+    assert found == {k: (_money(a), _money(b)) for k, (a, b) in balances.items()}
+    fills: list[Fill] = list(log.of("fills").values())
+    for venue, count, quantity, notional in house.rows(
+        "SELECT venue, sum(fills), sum(quantity), sum(notional) FROM {db}.fills_by_venue GROUP BY venue"
+    ):
+        of_venue = [f for f in fills if f.venue == venue]
+        assert (count, quantity) == (len(of_venue), _money(sum(f.quantity for f in of_venue)))
+        assert notional == Decimal(sum(f.price * f.quantity for f in of_venue)) / SCALE**2
+    assert house.parts.password
+    assert house.parts.password not in process.stderr.read_text()
+    undocumented = f"SELECT name FROM system.columns WHERE database = '{house.database}' AND comment = ''"
+    assert not house.rows(undocumented)
+
+
+def test_a_log_that_is_shorter_than_the_target_is_not_taken_for_it(log: Log, house: House, tmp_path: Path) -> None:
+    """The cluster was made anew and ClickHouse was not: whoever went on would mix two histories."""
+    log.write_much(World(11, ACCOUNTS), 200)
+    process = sink(log, house, tmp_path).start()
+    process.until_carried(TOPICS)
+    process.end()
+    house.client.command(
+        f"INSERT INTO {house.database}.fills SELECT * REPLACE (1000000 AS kafka_offset) FROM {house.database}.fills LIMIT 1"
+    )
+    assert process.start().process is not None
+    assert process.process is not None
+    assert process.process.wait(60) == 1
+    assert "another log?" in process.said()
