@@ -5,8 +5,8 @@ Rules:
 * All recordings of a process play on one clock, which starts when the process is ready: a record is due its recorded distance from time
   zero after that, divided by the speed. Time zero is the first record of all files; a file that starts more than an hour after others
   was not recorded with them and begins at its own first record.
-* A recorded book starts with its first snapshot; changes that a snapshot covers are skipped; a later snapshot replaces the book.
-  After the last record the last book stays.
+* A recorded book starts with its first snapshot, and a later snapshot replaces it (`connectors.recordings.settled`). After the last
+  record the last book stays.
 * Displayed and traded quantities are cut down to whole lots, as a venue has them.
 """
 
@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from random import Random
 
 from connectors.recordings import Recorded, read, settled
@@ -51,13 +52,14 @@ class Player:
     def __init__(self, exchange: Exchange, settings: VenueSettings, books: Recording, now: Callable[[], int]) -> None:
         self._exchange, self._name, self._now = exchange, settings.name, now
         self._markets = {m.rules.symbol: m for m in exchange.markets.values()}
-        self._covered: dict[str, int | None] = {}  # symbol -> last update id of its snapshot
+        self._begun: set[str] = set()  # symbols that had their snapshot
         venue = books.venue or settings.name
-        self._records: Iterator[Recorded] = (r for r in settled(read(books.file, venue)) if r.symbol in self._markets)
-        first = next(self._records, None)
+        records = (r for r in read(books.file, venue) if r.symbol in self._markets)
+        first = next(records, None)
         if first is None:
             raise ValueError(f"{books.file}: nothing of {venue} in {', '.join(self._markets)}")
-        self._next, self.first_at, self.origin = first, first.at_us, first.at_us
+        self._records = settled(chain([first], records))
+        self.first_at = self.origin = first.at_us
 
     def mid(self, symbol: str) -> int | None:
         """Between the best displayed prices, in 1e-8; None while a side is empty."""
@@ -67,17 +69,15 @@ class Player:
 
     async def run(self, clock: Clock) -> None:
         """Play to the end."""
-        record: Recorded | None = self._next
         played = 0
-        while record is not None:
+        for record in self._records:
             wait = clock.until(record.at_us - self.origin)
             if wait > 0 or played % BREATH == 0:
                 await asyncio.sleep(max(0.0, wait))
             self.apply(record)
             played += 1
-            record = next(self._records, None)
         log.info("%s: the recording ends after %d records; its last books stay", self._name, played)
-        if silent := self._markets.keys() - self._covered.keys():
+        if silent := self._markets.keys() - self._begun:
             log.error("%s: the recording has no snapshot of %s", self._name, ", ".join(sorted(silent)))
 
     def apply(self, record: Recorded) -> None:
@@ -91,13 +91,7 @@ class Player:
             return
         whole = record.kind == "snapshot"
         if whole:
-            self._covered[record.symbol] = record.last_id
-        elif record.symbol not in self._covered:
-            return
-        else:
-            covered = self._covered[record.symbol]
-            if covered is not None and record.last_id is not None and record.last_id <= covered:
-                return
+            self._begun.add(record.symbol)
         self._exchange.show(market, in_lots(record.bids, lot), in_lots(record.asks, lot), at, whole)
 
 

@@ -92,7 +92,10 @@ class Faults:
         try:
             await asyncio.wait_for(of.over.wait(), seconds)
         except TimeoutError:
-            await self.set(Fault())
+            try:
+                await self.set(Fault())
+            except OSError as error:
+                log.error("%s: cannot come back: %s", self._venue, error)
 
     async def flowing(self) -> None:
         """Return when the streams may speak."""

@@ -49,7 +49,7 @@ class Sockets:
     ) -> AsyncIterator[tuple[web.WebSocketResponse, Outlet]]:
         socket = web.WebSocketResponse(heartbeat=HEARTBEAT, max_msg_size=LARGEST, compress=False, timeout=1.0)
         await socket.prepare(request)
-        outlet = Outlet(socket, self._faults, wrapped)
+        outlet = Outlet(socket, request.transport, self._faults, wrapped)
         self._open.add(socket)
         writer = asyncio.create_task(outlet.run())
         try:

@@ -34,29 +34,35 @@ KINDS = (FAST, SLOW, "trade", "bookTicker")
 class Outlet:
     """One connection's way out."""
 
-    def __init__(self, socket: web.WebSocketResponse, faults: Faults, wrapped: bool = False) -> None:
-        self._socket, self._faults, self.wrapped = socket, faults, wrapped
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        transport: asyncio.Transport | None,
+        faults: Faults,
+        wrapped: bool = False,
+    ) -> None:
+        self._socket, self._transport, self._faults, self.wrapped = socket, transport, faults, wrapped
         self._queue: asyncio.Queue[bytes] = asyncio.Queue()
         self.streams: set[str] = set()
-        self.failed = False
 
     def send(self, data: bytes) -> None:
-        """Queue a message."""
+        """Queue a message, or cut a connection whose reader is too far behind."""
         if self._queue.qsize() < BACKLOG:
             self._queue.put_nowait(data)
-        else:
-            self.failed = True
+        elif self._transport is not None:
+            log.info("a reader is %d events behind: cut", BACKLOG)
+            self._transport.abort()
+            self._transport = None
 
     async def run(self) -> None:
-        """Send what is queued, until the connection ends or the reader is too far behind."""
-        while not self.failed:
+        """Send what is queued, until the connection ends."""
+        while True:
             data = await self._queue.get()
             await self._faults.flowing()
             try:
                 await self._socket.send_frame(data, WSMsgType.TEXT)
             except (ClientConnectionError, ConnectionError):
-                return  # its reader sees the end too, and cleans up
-        await self._socket.close(code=1008, message=b"too slow")
+                return  # who receives on it sees the end too, and cleans up
 
 
 class _Depth:

@@ -139,18 +139,16 @@ async def test_recording_starts_with_its_snapshot_and_a_later_one_replaces(tmp_p
 async def test_real_recording_ends_in_the_same_book() -> None:
     made, exchange = player(SPOT)
     await play(made)
-    last, sides = 0, ({}, {})  # type: tuple[int, tuple[dict[int, int], dict[int, int]]]
     with gzip.open(SPOT, "rt") as lines:
-        for line in lines:
-            data = json.loads(line.partition(" ")[2])
-            if "lastUpdateId" in data:
-                last, bids, asks = data["lastUpdateId"], data["bids"], data["asks"]
-            elif data["data"].get("e") == "depthUpdate" and last and data["data"]["u"] > last:
-                bids, asks = data["data"]["b"], data["data"]["a"]
-            else:
-                continue
-            for side, levels in zip(sides, (bids, asks), strict=True):
-                side.update({parse(p): parse(q) // 1000 * 1000 for p, q in levels})
+        said = [json.loads(line.partition(" ")[2]) for line in lines]
+    (whole,) = [s for s in said if "lastUpdateId" in s]
+    changes = [s["data"] for s in said if s.get("data", {}).get("e") == "depthUpdate"]
+    # one of these came before the answer of the snapshot that does not hold all of it
+    changes = [c for c in changes if c["u"] > whole["lastUpdateId"]]
+    sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
+    for bids, asks in [(whole["bids"], whole["asks"]), *((c["b"], c["a"]) for c in changes)]:
+        for side, levels in zip(sides, (bids, asks), strict=True):
+            side.update({parse(p): parse(q) // 1000 * 1000 for p, q in levels})
     book = exchange.market("BTCUSDT").book
     assert book.bids.levels() == sorted(((p, q) for p, q in sides[0].items() if q), reverse=True)
     assert book.asks.levels() == sorted((p, q) for p, q in sides[1].items() if q)

@@ -20,6 +20,7 @@ import ccxt.pro  # type: ignore[import-untyped, unused-ignore]  # upstream ships
 import httpx
 import pytest
 
+from connectors.simulator import streams
 from connectors.simulator.amounts import parse
 from connectors.simulator.config import settings
 from connectors.simulator.venue import Simulator
@@ -490,6 +491,25 @@ async def test_stream_forms(moving: Simulator) -> None:
             for wrong in wrongs:
                 await stream.send_str(json.dumps(wrong))
                 assert (await stream.receive_json(timeout=5))["error"]["code"] == 2
+
+
+async def test_a_reader_too_far_behind_is_cut(still: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "BACKLOG", 50)
+    it = still.venues["alpha"]
+    market = it.exchange.market("BTCUSDT")
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"{it.ws_url}/ws/btcusdt@trade") as stream:
+        await stream.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 1})
+        assert (await stream.receive_json(timeout=5))["result"] == ["btcusdt@trade"]
+        for burst in (50, 60):
+            for _ in range(burst):
+                it.exchange.printed(market, 98 * SCALE, SCALE, "SELL", 1)
+            if burst == 50:
+                assert [(await stream.receive_json(timeout=5))["t"] for _ in range(50)] == list(range(1, 51))
+        async with asyncio.timeout(5):
+            while (message := await stream.receive()).type is aiohttp.WSMsgType.TEXT:
+                continue
+        assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+    assert (await audit(still))["trades"] == []
 
 
 async def test_user_stream_needs_a_signature_in_time(still: Simulator) -> None:
