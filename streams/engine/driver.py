@@ -102,9 +102,9 @@ class Driver:
         self.tasks = {}
         for n in range(self.partitions):
             task = Task(self.agent, n, self.codec, lambda _: self.partitions, self.broadcasts)
-            for name in [t.name for t in self.agent.tables] + ["timers"]:
-                for key, value in self.log[self.agent.changelog(name), n]:
-                    task.restore(name, key or b"", value)
+            for name in task.state.stores:
+                task.restore(name, self.log[self.agent.changelog(name), n])
+            task.restored()
             for how in self.agent.inputs:
                 if how.rebuild_us:
                     place = (how.topic, n)

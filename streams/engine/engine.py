@@ -19,6 +19,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from aiokafka.errors import KafkaError
@@ -26,20 +27,24 @@ from aiokafka.errors import KafkaError
 from schemas.codec import Codec, RegistryUnavailable
 from streams.engine.agent import Agent
 from streams.engine.reading import LogReader, source
-from streams.engine.task import TIMERS, Effects, Retry, Task
+from streams.engine.store import RocksBacking
+from streams.engine.task import Effects, Retry, Task
 from streams.engine.transactions import (
     CommitFailed,
     Fenced,
     Link,
     Membership,
+    Step,
     TransactionalProducer,
     committed_offsets,
+    no_step,
 )
 
 log = logging.getLogger(__name__)
 Place = tuple[str, int]
 RETRY_SECONDS = (0.05, 2.0)
 IDLE_SECONDS = 60.0
+MAX_AGE_US = 20 * 3_600_000_000  # below the changelogs' delete.retention.ms
 
 
 class Draining(Exception):
@@ -79,6 +84,7 @@ class Counters:
     gaps: int = 0
     dead_letters: int = 0
     timers: int = 0
+    unwritten: int = 0
     transaction_seconds: float = 0.0
 
 
@@ -87,6 +93,7 @@ class EngineSettings:
     """`batch`: most records a checkpoint takes of one input. `interval`: least seconds between two checkpoints of a task.
 
     `bug_limit`: so many records in a row whose handling raises stop the worker. `transaction_ms`: see `TransactionalProducer`.
+    `state_folder`: where local state is kept (None: in memory alone), written every `write_seconds`, with `cached` decoded values a table.
     """
 
     batch: int = 4000
@@ -94,6 +101,9 @@ class EngineSettings:
     bug_limit: int = 50
     transaction_ms: int = 60_000
     close_seconds: float = 10.0
+    state_folder: Path | None = None
+    write_seconds: float = 1.0
+    cached: int = 500_000
 
 
 @dataclass(slots=True, eq=False)
@@ -104,15 +114,15 @@ class Seat:
     task: Task
     producer: TransactionalProducer
     membership: Membership
+    closed: asyncio.Future[None]
     next: dict[str, int] = field(default_factory=dict)
-    positions: dict[str, int] = field(default_factory=dict)  # table -> next changelog offset
     inbox: dict[str, Batch] = field(default_factory=dict)
     epoch: int = -1
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     closing: bool = False
-    closed: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     runner: asyncio.Task[None] | None = None
+    writer: asyncio.Task[None] | None = None
     not_before: float = 0.0
 
 
@@ -134,7 +144,9 @@ class Engine:
         self.counters = Counters()
         self.seats: dict[int, Seat] = {}
         self.topics = {i.topic for i in agent.inputs}
-        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self.failed = self._future()
+        self.step: Step = no_step
         self.freed = asyncio.Event()  # a place can take another batch
         self.opened: Callable[[list[int]], None] = lambda partitions: None
         self._broadcasts, self._options, self._clock = broadcasts, consumer_options, clock
@@ -142,6 +154,9 @@ class Engine:
         self._epochs = 0
         self._kept: dict[int, Seat] = {}
         self._bugs = 0
+
+    def _future(self) -> asyncio.Future[None]:
+        return self._loop.create_future()
 
     # ---- opening and closing
 
@@ -159,19 +174,23 @@ class Engine:
         if torn:
             raise ValueError(f"{self.agent.name}: inputs of a task are assigned apart: {torn}")
         membership = self._positioner.membership()
-        seats = []
-        for number in sorted(by_number):
-            seat = self._kept.pop(number, None) or self._seat(number, membership)
-            seat.membership, seat.closing = membership, False
-            seat.closed = asyncio.get_running_loop().create_future()
-            seats.append(seat)
-        self._kept.clear()
         started = time.monotonic()
+        for number in set(self._kept) - set(by_number):
+            self._kept.pop(number).task.state.close()
+        for number in by_number:
+            # Kept until all is open: a rebalance in the middle starts over with them.
+            seat = self._kept.get(number) or self._seat(number, membership)
+            seat.membership, seat.closing, seat.closed = membership, False, self._future()
+            self._kept[number] = seat
+        seats = sorted(self._kept.values(), key=lambda seat: seat.number)
         await self._open(seats)
+        self._kept.clear()
         self.seats = {seat.number: seat for seat in seats}
         for seat in seats:
             seat.runner = asyncio.create_task(self._run(seat), name=f"{self.agent.name}-{seat.number}")
             seat.runner.add_done_callback(self._ended)
+            seat.writer = asyncio.create_task(self._write_state(seat))
+            seat.writer.add_done_callback(self._ended)
         log.info(
             "%s: tasks %s open after %.2f s (%d records recovered so far)",
             self.agent.name,
@@ -183,9 +202,16 @@ class Engine:
         self.opened([s.number for s in seats])
 
     def _seat(self, number: int, membership: Membership) -> Seat:
-        task = Task(self.agent, number, self.codec, self.link.partitions, self._broadcasts)
-        producer = TransactionalProducer(self.link, f"{self.agent.name}-{number}", number, self.settings.transaction_ms)
-        return Seat(number, task, producer, membership)
+        settings, folder = self.settings, self.settings.state_folder
+        backing = RocksBacking(folder / self.agent.name / str(number)) if folder else None
+        task = Task(self.agent, number, self.codec, self.link.partitions, self._broadcasts, backing, settings.cached)
+        _, written = task.state.load()
+        if written and self._clock() - written > MAX_AGE_US:
+            log.warning("%s-%d: local state is older than the changelog's tombstones", self.agent.name, number)
+            task.state.wipe()
+        producer = TransactionalProducer(self.link, f"{self.agent.name}-{number}", number, settings.transaction_ms)
+        producer.step = self.step
+        return Seat(number, task, producer, membership, self._future())
 
     async def _open(self, seats: Sequence[Seat]) -> None:
         """Fence, recover, seek."""
@@ -205,19 +231,29 @@ class Engine:
 
     async def _recover(self, seats: Sequence[Seat], reader: LogReader) -> None:
         agent = self.agent
-        names = [t.name for t in agent.tables] + ([TIMERS] if agent.on_timer else [])
-        where = {(agent.changelog(name), seat.number): (seat, name) for seat in seats for name in names}
+        where = {
+            (agent.changelog(name), seat.number): (seat, name) for seat in seats for name in seat.task.state.stores
+        }
 
         def restore(place: Place, records: Sequence[Any]) -> None:
             seat, name = where[place]
-            for record in records:
-                seat.task.restore(name, record.key, record.value)
+            seat.task.restore(name, ((r.key, r.value) for r in records))
 
-        starts = {place: seat.positions.get(name) for place, (seat, name) in where.items()}
+        starts = {place: seat.task.state.positions.get(name) for place, (seat, name) in where.items()}
+        bounds = await reader.bounds(list(starts))
+        for seat in seats:
+            mine = [place for place, (owner, _) in where.items() if owner is seat]
+            if any(not bounds[p][0] <= at <= bounds[p][1] for p in mine if (at := starts[p]) is not None):
+                # The changelog began anew, or what is missing in it here was compacted away: only all of it is right.
+                log.warning("%s-%d: local state does not fit its changelog and is rebuilt", agent.name, seat.number)
+                seat.task.state.wipe()
+                starts.update(dict.fromkeys(mine))
         ends, total = await reader.read(starts, restore, what=f"{agent.name}: recovering")
         for place, end in ends.items():
             seat, name = where[place]
-            seat.positions[name] = end
+            seat.task.state.positions[name] = end
+        for seat in seats:
+            seat.task.restored()
         self.counters.recovered += total
 
     async def _rewind(self, seats: Sequence[Seat], reader: LogReader) -> None:
@@ -256,9 +292,9 @@ class Engine:
             seat.wake.set()
             if not seat.closed.done():
                 seat.closed.set_result(None)
-        runners = [s.runner for s in seats if s.runner]
-        if runners:
-            await asyncio.wait(runners, timeout=self.settings.close_seconds)
+        running = [t for s in seats for t in (s.runner, s.writer) if t]
+        if running:
+            await asyncio.wait(running, timeout=self.settings.close_seconds)
         for seat in seats:
             if seat.runner and not seat.runner.done():
                 # Its transaction may still commit: then it did so before the next owner's fence, and that owner reads it.
@@ -266,6 +302,33 @@ class Engine:
                 seat.runner.cancel()
             elif keep and seat.producer.usable:
                 self._kept[seat.number] = seat
+                continue
+            seat.task.state.close()
+        if not keep:
+            for seat in self._kept.values():
+                seat.task.state.close()
+            self._kept.clear()
+
+    async def _write_state(self, seat: Seat) -> None:
+        """Bring what changed to disk every so often, and once more when the task closes."""
+        if self.settings.state_folder is None:
+            return
+        state = seat.task.state
+        while True:
+            await asyncio.wait({seat.closed}, timeout=self.settings.write_seconds)
+            if seat.closing and seat.runner is not None:
+                await asyncio.wait({seat.runner}, timeout=self.settings.close_seconds / 2)
+            changes, positions = state.take_unwritten()
+            if changes:
+                try:
+                    await asyncio.to_thread(state.write, changes, positions, self._clock())
+                    state.written(changes)
+                except OSError as error:
+                    log.error("%s-%d: state cannot be written, it waits: %s", self.agent.name, seat.number, error)
+                    self.counters.unwritten = state.waiting
+                    state.check()
+            if seat.closing:
+                return
 
     # ---- batches
 
@@ -372,7 +435,7 @@ class Engine:
         appended = await producer.commit(records)
         task.apply(effects)
         for name, place in logs.items():
-            seat.positions[name] = appended[place].end
+            task.state.positions[name] = appended[place].end
         for topic, end in ends.items():
             seat.next[topic] = end
             del seat.inbox[topic]

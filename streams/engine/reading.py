@@ -90,6 +90,12 @@ class LogReader:
             await asyncio.sleep(0)
         return {places[tp]: max(at, starts[places[tp]] or 0) for tp, at in position.items()}, total
 
+    async def bounds(self, places: Sequence[Place]) -> dict[Place, tuple[int, int]]:
+        """The oldest offset and the last stable one of each place."""
+        tps = [TopicPartition(*p) for p in places]
+        first, last = await self._consumer.beginning_offsets(tps), await self._consumer.end_offsets(tps)
+        return {(tp.topic, tp.partition): (first[tp], last[tp]) for tp in tps}
+
     async def oldest(self, places: Sequence[Place]) -> dict[Place, int]:
         """The oldest offsets there are."""
         found = await self._consumer.beginning_offsets([TopicPartition(*p) for p in places])

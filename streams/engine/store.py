@@ -1,63 +1,304 @@
-"""Where a shard of a table lives."""
+"""Where a task's state lives: RocksDB on disk, a cache of decoded records before it, and the changelog as the truth behind both.
+
+Rules:
+
+* one database a task holds all its tables and the changelog position that they are at, written in one batch: what is found on disk after
+  a crash is a state that was, with the position it was at, and only the tail of the changelog is read again;
+* the changelog is the log, so the database writes none of its own: a crash loses at most what the changelog still has;
+* changes are gathered and written every so often, off the task's path; until then they are served from memory;
+* a database that cannot be opened, is ahead of its changelog or older than its tombstones is wiped and rebuilt: it is a copy;
+* a disk that refuses a write costs nothing but memory: the changes wait, and the write is tried again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
+
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
 
 from schemas.codec import Codec
 from schemas.records import Record
 
+log = logging.getLogger(__name__)
+Changes = Mapping[str, bytes | None]
+POSITIONS = b"\0positions"
+FORMAT = 1
+BLOCK_CACHE, WRITE_BUFFER = 32 << 20, 16 << 20
+MAX_UNWRITTEN = 2_000_000  # changes that may wait for a disk before the worker gives up
 
-class Store(Protocol):
-    """One shard: committed values by key. Values are records; `encode` gives the bytes that the changelog holds."""
+
+class StateUnwritable(Exception):
+    """The disk has refused to take state for so long that memory would run out."""
+
+
+class Backing(Protocol):
+    """Encoded values by table and key, with the changelog positions they are at."""
+
+    def get(self, table: str, key: str) -> bytes | None: ...
+
+    def items(self, table: str) -> Iterator[tuple[str, bytes]]: ...
+
+    def write(self, changes: Mapping[str, Changes], positions: Mapping[str, int], now: int) -> None:
+        """Take over changes together with the positions they bring the tables to. Raises `OSError` if it could not."""
+
+    def positions(self) -> tuple[dict[str, int], int]:
+        """Table -> position as of the last `write`, and when that was (microseconds); empty and 0 for a new one."""
+
+    def wipe(self) -> None:
+        """Forget everything."""
+
+    def close(self) -> None: ...
+
+
+class NoBacking:
+    """Memory alone holds the state; it is recovered from the changelog whole."""
+
+    def get(self, table: str, key: str) -> bytes | None:
+        return None
+
+    def items(self, table: str) -> Iterator[tuple[str, bytes]]:
+        return iter(())
+
+    def write(self, changes: Mapping[str, Changes], positions: Mapping[str, int], now: int) -> None:
+        """Nothing to write to."""
+
+    def positions(self) -> tuple[dict[str, int], int]:
+        return {}, 0
+
+    def wipe(self) -> None:
+        """Nothing to forget."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class RocksBacking:
+    """One RocksDB database. A key is the table's name, a zero byte, and the key."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._db: Any = self._open()  # rocksdict's stubs know neither raw mode nor its own setters
+
+    def get(self, table: str, key: str) -> bytes | None:
+        value: bytes | None = self._db.get(b"%b\0%b" % (table.encode(), key.encode()))
+        return value
+
+    def items(self, table: str) -> Iterator[tuple[str, bytes]]:
+        prefix = table.encode() + b"\0"
+        size = len(prefix)
+        for key, value in self._db.items(from_key=prefix):
+            if not key.startswith(prefix):
+                return
+            yield key[size:].decode(), value
+
+    def write(self, changes: Mapping[str, Changes], positions: Mapping[str, int], now: int) -> None:
+        batch = WriteBatch(raw_mode=True)
+        for table, changed in changes.items():
+            prefix = table.encode() + b"\0"
+            for key, value in changed.items():
+                if value is None:
+                    batch.delete(prefix + key.encode())
+                else:
+                    batch.put(prefix + key.encode(), value)
+        batch.put(POSITIONS, json.dumps({"format": FORMAT, "at": now, "positions": dict(positions)}).encode())
+        options: Any = WriteOptions()
+        options.disable_wal = True
+        try:
+            self._db.write(batch, options)
+        except Exception as error:  # rocksdict raises plain Exception for whatever the library met
+            raise OSError(str(error)) from error
+
+    def positions(self) -> tuple[dict[str, int], int]:
+        raw = self._db.get(POSITIONS)
+        if raw is None:
+            return {}, 0
+        found = json.loads(raw)
+        if found["format"] != FORMAT:
+            return {}, 0
+        return found["positions"], found["at"]
+
+    def wipe(self) -> None:
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._db = self._open()
+
+    def close(self) -> None:
+        try:
+            self._db.flush()
+        except Exception as error:  # as above; what is not flushed is read from the changelog again
+            log.warning("%s: %s", self.folder, error)
+        self._db.close()
+
+    def _open(self) -> Rdict:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_write_buffer_size(WRITE_BUFFER)
+        options.set_max_write_buffer_number(3)
+        options.set_keep_log_file_num(2)
+        blocks = BlockBasedOptions()
+        blocks.set_block_cache(Cache(BLOCK_CACHE))
+        options.set_block_based_table_factory(blocks)
+        try:
+            return Rdict(str(self.folder), options)
+        except Exception as error:
+            if "lock" in str(error).lower():
+                raise OSError(f"{self.folder} is used by another process") from error
+            # A copy that is damaged is worth nothing: the changelog has it all.
+            log.warning("%s cannot be opened and is rebuilt: %s", self.folder, error)
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return Rdict(str(self.folder), options)
+
+
+class Store:
+    """One table of one task: committed values by key.
+
+    `limit`: how many decoded values are kept in memory when there is a database behind.
+    """
+
+    __slots__ = ("_backing", "_bounded", "_cache", "_decode", "encode", "limit", "name", "unwritten")
+
+    def __init__(
+        self,
+        name: str,
+        encode: Callable[[Any], bytes],
+        decode: Callable[[bytes], Any],
+        backing: Backing | None = None,
+        limit: int = 500_000,
+    ) -> None:
+        self.name, self.encode, self._decode, self.limit = name, encode, decode, limit
+        self._bounded = backing is not None
+        self._backing: Backing = backing or NoBacking()
+        self._cache: dict[str, Any] = {}
+        self.unwritten: dict[str, bytes | None] = {}  # newer than what the database holds
 
     def get(self, key: str) -> Any | None:
         """The committed value, or `None`."""
+        value = self._cache.get(key)
+        if value is not None or not self._bounded:
+            return value
+        raw = self.unwritten[key] if key in self.unwritten else self._backing.get(self.name, key)
+        if raw is None:
+            return None
+        value = self._cache[key] = self._decode(raw)
+        return value
 
-    def apply(self, changes: Mapping[str, Any]) -> None:
-        """Take over committed changes; `None` removes a key."""
+    def apply(self, changes: Mapping[str, Any], encoded: Changes) -> None:
+        """Take over committed changes; `None` removes a key. `encoded` holds the same as bytes."""
+        cache = self._cache
+        for key, value in changes.items():
+            if value is None:
+                cache.pop(key, None)
+            else:
+                cache[key] = value
+        if self._bounded:
+            self.unwritten.update(encoded)
+            self._trim()
 
-    def restore(self, key: str, value: bytes | None) -> None:
-        """A record of the changelog."""
+    def restore(self, changes: Changes) -> None:
+        """Records of the changelog, while recovering."""
+        cache = self._cache
+        if self._bounded:
+            self.unwritten.update(changes)
+            for key in changes:
+                cache.pop(key, None)
+            return
+        decode = self._decode
+        for key, raw in changes.items():
+            if raw is None:
+                cache.pop(key, None)
+            else:
+                cache[key] = decode(raw)
 
     def items(self) -> Iterator[tuple[str, Any]]:
         """All committed pairs."""
+        if not self._bounded:
+            yield from list(self._cache.items())
+            return
+        fresh = dict(self.unwritten)
+        for key, raw in self._backing.items(self.name):
+            if key not in fresh:
+                yield key, self._decode(raw)
+        for key, changed in fresh.items():
+            if changed is not None:
+                yield key, self._decode(changed)
 
-    def encode(self, value: Any) -> bytes:
-        """The changelog's bytes of a value."""
+    def forget(self) -> None:
+        """Drop everything: it is recovered from the beginning."""
+        self._cache.clear()
+        self.unwritten.clear()
 
-    def __len__(self) -> int: ...
+    def _trim(self) -> None:
+        if len(self._cache) > self.limit:
+            keep = self.limit * 3 // 4
+            for key in list(self._cache)[: len(self._cache) - keep]:  # the longest here
+                del self._cache[key]
 
 
-class MemoryStore:
-    """A shard in a dictionary."""
+class State:
+    """All stores of a task with the database behind them; see the module."""
 
-    __slots__ = ("_codec", "_values", "encode", "value")
+    def __init__(self, stores: Mapping[str, Store], backing: Backing | None = None) -> None:
+        self.stores, self.positions = dict(stores), dict[str, int]()
+        self._backing: Backing = backing or NoBacking()
 
-    def __init__(self, codec: Codec, value: type[Record]) -> None:
-        self._codec, self.value = codec, value
-        self._values: dict[str, Any] = {}
-        self.encode = codec.encode
+    def load(self) -> tuple[dict[str, int], int]:
+        """Where the database stands, and since when; before recovery."""
+        found, at = self._backing.positions()
+        self.positions = {name: position for name, position in found.items() if name in self.stores}
+        return dict(self.positions), at
 
-    def __len__(self) -> int:
-        return len(self._values)
+    def wipe(self) -> None:
+        """Start from nothing."""
+        for store in self.stores.values():
+            store.forget()
+        self.positions = {}
+        self._backing.wipe()
 
-    def get(self, key: str) -> Any | None:
-        return self._values.get(key)
+    def take_unwritten(self) -> tuple[dict[str, dict[str, bytes | None]], dict[str, int]]:
+        """What a `write` would bring to the database, as of now."""
+        return {name: dict(s.unwritten) for name, s in self.stores.items() if s.unwritten}, dict(self.positions)
 
-    def apply(self, changes: Mapping[str, Any]) -> None:
-        for key, value in changes.items():
-            if value is None:
-                self._values.pop(key, None)
-            else:
-                self._values[key] = value
+    def write(self, changes: Mapping[str, Changes], positions: Mapping[str, int], now: int) -> None:
+        """Write what `take_unwritten` gave; may run in a thread beside the task. Raises `OSError`."""
+        self._backing.write(changes, positions, now)
 
-    def restore(self, key: str, value: bytes | None) -> None:
-        if value is None:
-            self._values.pop(key, None)
-        else:
-            self._values[key] = self._codec.decode(value, self.value)
+    def written(self, changes: Mapping[str, Changes]) -> None:
+        """The write succeeded: what has not changed since need not be kept apart any more."""
+        for name, changed in changes.items():
+            unwritten = self.stores[name].unwritten
+            for key, raw in changed.items():
+                if unwritten.get(key, b"") is raw:
+                    del unwritten[key]
 
-    def items(self) -> Iterator[tuple[str, Any]]:
-        return iter(self._values.items())
+    @property
+    def waiting(self) -> int:
+        """How many changes are not in the database yet."""
+        return sum(len(s.unwritten) for s in self.stores.values())
+
+    def check(self) -> None:
+        """Raises `StateUnwritable` when too much waits for the disk."""
+        if self.waiting > MAX_UNWRITTEN:
+            raise StateUnwritable(f"{self.waiting} changes could not be written to disk")
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._backing.close()
+
+
+def record_store(name: str, value: type[Record], codec: Codec, backing: Backing | None, limit: int) -> Store:
+    """A store of records."""
+    return Store(name, codec.encode, lambda raw: codec.decode(raw, value), backing, limit)
+
+
+def int_store(name: str, backing: Backing | None) -> Store:
+    """A store of 64-bit integers: when timers are due."""
+    return Store(
+        name, lambda due: int(due).to_bytes(8, "big"), lambda raw: int.from_bytes(raw, "big"), backing, limit=0
+    )

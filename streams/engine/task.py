@@ -21,7 +21,7 @@ from schemas.records import DeadLetter, Record
 from schemas.topics import dead_letters
 from streams.engine.agent import Agent, Broadcast, Message, Table, Timer
 from streams.engine.partitioner import partition_of
-from streams.engine.store import MemoryStore, Store
+from streams.engine.store import Backing, State, Store, int_store, record_store
 
 TIMERS = "timers"
 Pair = tuple[bytes | None, bytes | None]
@@ -50,6 +50,7 @@ class Effects:
     outputs: dict[tuple[str, int], list[Pair]] = field(default_factory=dict)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     timers: dict[str, int | None] = field(default_factory=dict)
+    encoded: dict[str, dict[str, bytes | None]] = field(default_factory=dict)  # of tables and timers, once sealed
     dead: int = 0
     failed: int = 0  # of the dead, those whose handling raised
 
@@ -59,8 +60,8 @@ class Effects:
             {place: list(pairs) for place, pairs in self.outputs.items()},
             {name: dict(staged) for name, staged in self.tables.items()},
             dict(self.timers),
-            self.dead,
-            self.failed,
+            dead=self.dead,
+            failed=self.failed,
         )
 
 
@@ -89,9 +90,10 @@ class TimerQueue:
 
     __slots__ = ("_due", "_heap")
 
-    def __init__(self) -> None:
-        self._due: dict[str, int] = {}
-        self._heap: list[tuple[int, str]] = []
+    def __init__(self, pending: Iterable[tuple[str, int]] = ()) -> None:
+        self._due: dict[str, int] = dict(pending)
+        self._heap = [(due, key) for key, due in self._due.items()]
+        heapq.heapify(self._heap)
 
     def __len__(self) -> int:
         return len(self._due)
@@ -128,7 +130,7 @@ class TimerQueue:
 class Task:
     """Partition `partition` of an agent: its stores, its timers, its derived state, and how a batch changes them.
 
-    `partitions`: how many the topics have, by topic. `stores`: one a table, in memory where none is given.
+    `partitions`: how many the topics have, by topic. `backing`: the database of its state; without one it is in memory alone.
     """
 
     def __init__(
@@ -138,13 +140,15 @@ class Task:
         codec: Codec,
         partitions: Callable[[str], int],
         broadcasts: Mapping[str, Mapping[str, Any]],
-        stores: Mapping[str, Store] | None = None,
+        backing: Backing | None = None,
+        cached: int = 500_000,
     ) -> None:
         self.agent, self.partition, self.codec = agent, partition, codec
         self._partitions, self._broadcasts = partitions, broadcasts
-        self.stores: dict[str, Store] = {
-            t.name: (stores or {}).get(t.name) or MemoryStore(codec, t.value) for t in agent.tables
-        }
+        self.stores = {t.name: record_store(t.name, t.value, codec, backing, cached) for t in agent.tables}
+        self._due = int_store(TIMERS, backing)
+        logged = {**self.stores, TIMERS: self._due} if agent.on_timer else self.stores
+        self.state = State(logged, backing)
         self.timers = TimerQueue()
         self.local = agent.local() if agent.local else None
         self._inputs = {i.topic: i for i in agent.inputs}
@@ -167,8 +171,9 @@ class Task:
             raise
         except Exception as error:
             if len(messages) + len(due) == 1:
-                ctx.effects = before
+                ctx = _Context(self, now, before)
                 self._bury(ctx, messages, due, error)
+                ctx.seal()
             else:
                 ctx = self._one_by_one(before, messages, due, now)
         return ctx.effects
@@ -195,6 +200,7 @@ class Task:
             except Exception as error:
                 ctx = _Context(self, now, savepoint)
                 self._bury(ctx, some, timers, error)
+        ctx.seal()
         return ctx
 
     def _bury(self, ctx: _Context, messages: Sequence[Message], due: Sequence[Timer], error: Exception) -> None:
@@ -233,29 +239,26 @@ class Task:
 
     def changelog(self, effects: Effects) -> dict[str, list[Pair]]:
         """Table name -> records of its changelog for these effects."""
-        logs: dict[str, list[Pair]] = {}
-        for name, staged in effects.tables.items():
-            if staged:
-                encode = self.stores[name].encode
-                logs[name] = [(k.encode(), None if v is None else encode(v)) for k, v in staged.items()]
-        if effects.timers:
-            logs[TIMERS] = [
-                (k.encode(), None if due is None else due.to_bytes(8, "big")) for k, due in effects.timers.items()
-            ]
-        return logs
+        return {
+            name: [(key.encode(), value) for key, value in changes.items()] for name, changes in effects.encoded.items()
+        }
 
     def apply(self, effects: Effects) -> None:
         """The effects are committed: take them over."""
-        for name, staged in effects.tables.items():
-            self.stores[name].apply(staged)
+        for name, changes in effects.encoded.items():
+            if name == TIMERS:
+                self._due.apply(effects.timers, changes)
+            else:
+                self.stores[name].apply(effects.tables[name], changes)
         self.timers.apply(effects.timers)
 
-    def restore(self, table: str, key: bytes, value: bytes | None) -> None:
-        """A record of a changelog, while recovering."""
-        if table == TIMERS:
-            self.timers.apply({key.decode(): None if value is None else int.from_bytes(value, "big")})
-        else:
-            self.stores[table].restore(key.decode(), value)
+    def restore(self, table: str, records: Iterable[Pair]) -> None:
+        """Records of a changelog, in order, while recovering. `restored` follows."""
+        self.state.stores[table].restore({(key or b"").decode(): value for key, value in records})
+
+    def restored(self) -> None:
+        """Everything is recovered: line the timers up."""
+        self.timers = TimerQueue(self._due.items())
 
     def rebuild(self, sources: Iterable[Source]) -> None:
         """Show recent records of an input to the agent's derived state again."""
@@ -322,15 +325,23 @@ class _Context:
         self.dead_letter(message, "TIMER_FAILED", detail)
 
     def set_timer(self, key: str, due: int) -> None:
-        self.effects.timers[key] = due
+        self._timers()[key] = due
 
     def cancel_timer(self, key: str) -> None:
-        self.effects.timers[key] = None
+        self._timers()[key] = None
+
+    def _timers(self) -> dict[str, int | None]:
+        if self._task.agent.on_timer is None:
+            raise ValueError(f"{self._task.agent.name} has no on_timer")
+        return self.effects.timers
 
     def seal(self) -> None:
-        """Encode what the tables hold now, so that a value that cannot be encoded is found while its record is known."""
-        for name, staged in self.effects.tables.items():
-            encode = self._task.stores[name].encode
-            for value in staged.values():
-                if value is not None:
-                    encode(value)
+        """Encode what tables and timers come to hold, while the record that a failure belongs to is known."""
+        effects, stores = self.effects, self._task.state.stores
+        effects.encoded = {
+            name: {key: None if value is None else encode(value) for key, value in changes.items()}
+            for name, changes, encode in (
+                *((name, staged, stores[name].encode) for name, staged in effects.tables.items() if staged),
+                *([(TIMERS, effects.timers, stores[TIMERS].encode)] if effects.timers else ()),
+            )
+        }

@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ class WorkerSettings:
     replication: int = 1
     session_seconds: float = 10.0
     rebalance_seconds: float = 30.0
+    local_state: bool = True
     engine: EngineSettings = field(default_factory=EngineSettings)
 
 
@@ -150,9 +151,10 @@ class AgentApp(App):
         await self.link.start(list(topics))
         self.broadcasts = Broadcasts(agent.broadcasts, self.kafka_options, codec)
         await self.broadcasts.start()
-        self.engine = Engine(
-            agent, codec, self.link, self.broadcasts.tables, self.kafka_options, clock, settings.engine
-        )
+        engine = settings.engine
+        if engine.state_folder is None and settings.local_state:
+            engine = replace(engine, state_folder=settings.home / "state")
+        self.engine = Engine(agent, codec, self.link, self.broadcasts.tables, self.kafka_options, clock, engine)
         self.engine.attach(FaustPositioner(self))
         self.engine.opened = announce
         self._watch = asyncio.create_task(self._until_failed())

@@ -60,7 +60,7 @@ def test_what_a_failing_record_wrote_before_it_failed_is_undone() -> None:
                 raise ValueError("half way")
 
     driver = Driver(
-        Agent(name="half", inputs=(Input(TOPIC),), process=half, tables=(COUNTS,))  # type: ignore[arg-type]  # a list will do
+        Agent("half", (Input(TOPIC),), half, tables=(COUNTS,), on_timer=lambda ctx, timers: None)  # type: ignore[arg-type]  # a list will do
     )
     driver.feed(TOPIC, "k", b"good")
     driver.feed(TOPIC, "k", b"bad")
