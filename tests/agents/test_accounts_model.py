@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
+from random import Random
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from schemas.body import avro_body
 from schemas.records import (
@@ -47,12 +49,13 @@ from tests.agents.scenario import (
     report,
 )
 
-ACCOUNT = st.sampled_from(["ann", "bob"])
-NAME = st.sampled_from(["o1", "o2", "o3", "o4", "o5"])
+ACCOUNTS_USED = ["ann", "bob"]
+ACCOUNT = st.sampled_from(ACCOUNTS_USED)
+NAME = st.sampled_from(["o1", "o2", "o3", "o4", "o5", "p1", "p2"])
+KIND = st.sampled_from(ExecutionKind)
+TIFS = [TimeInForce.GTC, TimeInForce.IOC]
+ENDS = [ExecutionKind.CANCELLED, ExecutionKind.EXPIRED, ExecutionKind.REJECTED, ExecutionKind.NOT_SENT]
 LOT = 1000
-BIG = 10**9
-PRICES = st.integers(5_900_000, 6_100_000).map(lambda cents: cents * S // 100)
-ODD = st.integers(1, 7 * 10**12)  # a venue's fill price need not be on our tick
 ORDER_OF_INPUTS = (TRANSFERS, COMMANDS, ACKS)
 
 
@@ -80,16 +83,18 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
         self.twin = Twin()
         self.venues: list[Venue] = []
         self.pending: list[tuple[str, Record, str]] = []
-        self.commands = 0
-        self.trade = 0
+        self.commands = self.held = 0
+        self.trade = self.names = 0
         for venue in ("a", "b"):
             self.driver.feed("instruments", f"{venue}|{SYMBOL}", instrument(venue))
 
-    @initialize(usdt=st.integers(0, 300_000), btc=st.integers(0, 5))
-    def fund(self, usdt: int, btc: int) -> None:
-        for account in ("ann", "bob"):
-            self.deposit(account, f"first {usdt}", "USDT", usdt * S + 7)
-            self.deposit(account, f"second {btc}", "BTC", btc * S)
+    @initialize(usdt=st.sampled_from([10_000_000, 100_000, 0]), btc=st.sampled_from([200, 2, 0]), bnb=st.booleans())
+    def fund(self, usdt: int, btc: int, bnb: bool) -> None:
+        for account in ACCOUNTS_USED:
+            if bnb:
+                self.transfer(account, "third", TransferKind.DEPOSIT, "BNB", 10**9 * S)
+            self.transfer(account, "first", TransferKind.DEPOSIT, "USDT", usdt * S + 7)
+            self.transfer(account, "second", TransferKind.DEPOSIT, "BTC", btc * S)
 
     # ---- feeding
 
@@ -98,9 +103,11 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
         self.pending.append((topic, record, name))
         self.commands += topic != ACKS
         self.driver.now += 1
+        self.held -= 1
+        if self.held < 0:
+            self.flush()
 
-    def deposit(self, account: str, transfer_id: str, asset: str, amount: int) -> None:
-        kind = TransferKind.DEPOSIT
+    def transfer(self, account: str, transfer_id: str, kind: TransferKind, asset: str, amount: int) -> None:
         self.feed(
             TRANSFERS,
             Transfer(transfer_id=transfer_id, account_id=account, kind=kind, asset=asset, amount=amount, sent_at=START),
@@ -113,7 +120,7 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
             for where, record, name in self.pending:
                 if where == topic:
                     self.tell_twin(record, name)
-        self.pending = []
+        self.pending, self.held = [], 0
 
     def tell_twin(self, record: Record, name: str) -> None:
         match record:
@@ -130,7 +137,35 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
             case ExecutionReport():
                 self.twin.report(record, name)
 
+    @rule(seed=st.integers(0, 2**32), times=st.integers(1, 10))
+    def life_goes_on(self, seed: int, times: int) -> None:
+        """What clients, router and venues do of themselves, in any order that is possible."""
+        dice = Random(seed)
+        for _ in range(times):
+            may: list[Callable[[Random], None]] = [self.places] * 2
+            may += [self.plans] * 4 if self.waiting() else []
+            may += [self.answers, self.fills, self.fills, self.fills, self.ends] if self.living() else []
+            may += [self.late_fills] * 2 if self.in_debt() else []
+            may += [self.cancels] if self.open_orders() else []
+            may += [self.refuses_a_cancel] if self.venues else []
+            may += [self.tells_again] if any(v.told for v in self.venues) else []
+            dice.choice(may)(dice)
+
     # ---- clients
+
+    def places(self, dice: Random) -> None:
+        self.names += 1
+        lots, price = dice.randint(100, 100_000), dice.randint(5_900_000, 6_100_000) * S // 100
+        account, side, tif = dice.choice(ACCOUNTS_USED), dice.choice(list(Side)), dice.choice(TIFS)
+        order = place(account, f"o{self.names}", side, lots * LOT, price, time_in_force=tif)
+        self.feed(COMMANDS, order)
+
+    def cancels(self, dice: Random) -> None:
+        account, name = dice.choice(self.open_orders())
+        self.feed(COMMANDS, CancelOrder(account_id=account, client_order_id=name, sent_at=START))
+
+    def open_orders(self) -> list[tuple[str, str]]:
+        return [key for key, order in self.twin.orders.items() if order.state not in OVER]
 
     @rule(
         account=ACCOUNT,
@@ -140,29 +175,22 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
         transfer_id=st.sampled_from("tuvwxyz"),
     )
     def transfers(self, account: str, kind: TransferKind, asset: str, amount: int, transfer_id: str) -> None:
-        self.feed(
-            TRANSFERS,
-            Transfer(transfer_id=transfer_id, account_id=account, kind=kind, asset=asset, amount=amount, sent_at=START),
-        )
+        self.transfer(account, transfer_id, kind, asset, amount)
 
-    @rule(
-        account=ACCOUNT | st.just("cat"),
-        name=NAME,
-        side=st.sampled_from(Side),
-        lots=st.integers(-1, 0) | st.integers(100, 300_000),
-        price=PRICES,
-        tif=st.sampled_from([TimeInForce.GTC, TimeInForce.IOC]),
-    )
-    def places(self, account: str, name: str, side: Side, lots: int, price: int, tif: TimeInForce) -> None:
-        self.feed(COMMANDS, place(account, name, side, lots * LOT, price, time_in_force=tif))
-
-    @rule(account=ACCOUNT, name=NAME)
-    def cancels(self, account: str, name: str) -> None:
-        self.feed(COMMANDS, CancelOrder(account_id=account, client_order_id=name, sent_at=START))
-
-    @rule(account=ACCOUNT, name=NAME)
-    def modifies(self, account: str, name: str) -> None:
-        self.feed(COMMANDS, ModifyOrder(account_id=account, client_order_id=name, quantity=S, sent_at=START))
+    @rule(account=ACCOUNT | st.just("cat"), name=NAME, lots=st.integers(-1, 1000), what=st.integers(0, 6), kind=KIND)
+    def asks_or_tells_what_makes_no_sense(
+        self, account: str, name: str, lots: int, what: int, kind: ExecutionKind
+    ) -> None:
+        if what == 0:
+            self.feed(COMMANDS, CancelOrder(account_id=account, client_order_id=name, sent_at=START))
+        elif what == 1:
+            self.feed(COMMANDS, ModifyOrder(account_id=account, client_order_id=name, quantity=S, sent_at=START))
+        elif what == 2:
+            self.feed(ACKS, report(account, order_id_of(account, name), "no-such-child", "a", kind), name)
+        elif what == 3:
+            self.feed(ACKS, plan(account, order_id_of(account, "none"), [], LOT), "none")
+        else:  # often a client order id that is taken
+            self.feed(COMMANDS, place(account, name, Side.BUY, lots * LOT, 60_000 * S))
 
     # ---- the router
 
@@ -174,23 +202,22 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
             if not order.planned and order.state not in OVER and key not in planned_already
         ]
 
-    @precondition(lambda self: not self.pending and self.waiting())
-    @rule(data=st.data(), parts=st.integers(0, 3), rest=st.booleans())
-    def plans(self, data: st.DataObject, parts: int, rest: bool) -> None:
-        account, name = data.draw(st.sampled_from(self.waiting()))
+    def plans(self, dice: Random) -> None:
+        parts, rest = dice.choice([1, 1, 2, 2, 3, 0]), dice.random() < 0.5
+        account, name = dice.choice(self.waiting())
         order = self.twin.orders[account, name]
         order_id = order_id_of(account, name)
         lots, children = order.quantity // LOT, []
         for n in range(parts):
-            part = lots if n == parts - 1 and not rest else data.draw(st.integers(0, lots))
+            part = lots if n == parts - 1 and not rest else dice.randint(0, lots)
             if part:
-                children.append(planned(f"{order_id}-{n}", data.draw(st.sampled_from("ab")), part * LOT, order.limit))
+                children.append(planned(f"{order_id}-{n}", dice.choice("ab"), part * LOT, order.limit))
                 lots -= part
         for c in children:
             side = Side.BUY if order.buy else Side.SELL
             self.venues.append(Venue(account, name, c.child_id, c.venue, side, c.quantity, order.limit))
         self.feed(ACKS, plan(account, order_id, children, lots * LOT), name)
-        if data.draw(st.booleans()):
+        if dice.randint(0, 9) == 0:
             self.feed(ACKS, plan(account, order_id, children, lots * LOT), name)  # told twice: put aside
 
     # ---- the venues
@@ -200,13 +227,14 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
         v.told.append(one)
         self.feed(ACKS, one, v.name)
 
-    def a_fill(self, v: Venue, data: st.DataObject) -> ExecutionReport:
-        quantity = data.draw(st.just(v.quantity - v.filled) | st.integers(1, v.quantity - v.filled))
-        worse = data.draw(st.integers(0, 20)) == 0  # a venue that does not keep to the limit
-        price = data.draw(ODD if worse else st.just(v.limit) | st.integers(max(1, v.limit - 10**9), v.limit))
+    def a_fill(self, v: Venue, dice: Random) -> ExecutionReport:
+        left = v.quantity - v.filled
+        quantity = dice.choice([left, dice.randint(1, left), dice.randint(1, min(left, 2000))])
+        worse = dice.randint(0, 20) == 0  # a venue that does not keep to the limit
+        price = dice.randint(1, 7 * 10**12) if worse else v.limit - dice.choice([0, dice.randint(0, 10**9)])
         if v.side is Side.SELL and not worse:
             price = 2 * v.limit - price
-        fee_asset = data.draw(st.sampled_from(["BTC", "USDT", "USDT", "BTC", "BNB"]))
+        fee_asset = dice.choice(["BTC", "USDT", "USDT", "BTC", "BNB"])
         self.trade += 1
         v.filled += quantity
         value = quantity if fee_asset == "BTC" else price * quantity // S
@@ -219,87 +247,77 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
             trade_id=f"{self.trade}",
             price=price,
             quantity=quantity,
-            fee=value * data.draw(st.integers(0, 100_000)) // S,
+            fee=value * dice.randint(0, 100_000) // S,
             fee_asset=fee_asset,
         )
 
     def living(self) -> list[Venue]:
         return [v for v in self.venues if not v.over and v.filled < v.quantity]
 
-    @precondition(lambda self: self.living())
-    @rule(data=st.data(), kind=st.sampled_from([ExecutionKind.ACCEPTED, ExecutionKind.UNKNOWN]))
-    def answers(self, data: st.DataObject, kind: ExecutionKind) -> None:
-        v = data.draw(st.sampled_from(self.living()))
+    def answers(self, dice: Random) -> None:
+        kind = dice.choice([ExecutionKind.ACCEPTED, ExecutionKind.ACCEPTED, ExecutionKind.UNKNOWN])
+        v = dice.choice(self.living())
         v.acked = v.acked or kind is ExecutionKind.ACCEPTED
         self.say(v, kind)
 
-    @precondition(lambda self: self.living())
-    @rule(data=st.data(), held_back=st.booleans())
-    def fills(self, data: st.DataObject, held_back: bool) -> None:
-        v = data.draw(st.sampled_from(self.living()))
-        fill = self.a_fill(v, data)
+    def fills(self, dice: Random) -> None:
+        held_back = dice.randint(0, 3) == 0
+        v = dice.choice(self.living())
+        fill = self.a_fill(v, dice)
         if held_back and v.filled < v.quantity:
             v.owing.append(fill)  # matched, and told only after the end
             return
         v.told.append(fill)
         self.feed(ACKS, fill, v.name)
 
-    @precondition(lambda self: self.living())
-    @rule(
-        data=st.data(),
-        kind=st.sampled_from(
-            [ExecutionKind.CANCELLED, ExecutionKind.EXPIRED, ExecutionKind.REJECTED, ExecutionKind.NOT_SENT]
-        ),
-        counts=st.booleans(),
-    )
-    def ends(self, data: st.DataObject, kind: ExecutionKind, counts: bool) -> None:
-        v = data.draw(st.sampled_from(self.living()))
+    def ends(self, dice: Random) -> None:
+        kind, counts = dice.choice(ENDS), dice.random() < 0.5
+        v = dice.choice(self.living())
         if kind in (ExecutionKind.REJECTED, ExecutionKind.NOT_SENT) and (v.filled or v.acked):
             kind = ExecutionKind.CANCELLED
         v.over = kind.value
         # Without the count a fill that is still owed comes late, when the order may be over.
         self.say(v, kind, cumulative_quantity=v.filled if counts else None)
 
-    @precondition(lambda self: any(v.over and v.owing for v in self.venues))
-    @rule(data=st.data())
-    def late_fills(self, data: st.DataObject) -> None:
-        v = data.draw(st.sampled_from([v for v in self.venues if v.over and v.owing]))
+    def in_debt(self) -> list[Venue]:
+        """Venues that have matched what they did not tell before the end."""
+        return [v for v in self.venues if v.over and v.owing]
+
+    def late_fills(self, dice: Random) -> None:
+        v = dice.choice(self.in_debt())
         fill = v.owing.pop()  # the last first: out of order
         v.told.append(fill)
         self.feed(ACKS, fill, v.name)
 
-    @precondition(lambda self: self.venues)
-    @rule(data=st.data())
-    def refuses_a_cancel(self, data: st.DataObject) -> None:
-        v = data.draw(st.sampled_from(self.venues))
+    def refuses_a_cancel(self, dice: Random) -> None:
+        asked = [v for v in self.venues if self.twin.orders[v.account, v.name].wanted]
+        v = dice.choice(asked or self.venues)
         self.say(v, ExecutionKind.CANCEL_REJECTED)
 
-    @precondition(lambda self: any(v.told for v in self.venues))
-    @rule(data=st.data())
-    def tells_again(self, data: st.DataObject) -> None:
-        v = data.draw(st.sampled_from([v for v in self.venues if v.told]))
-        one = data.draw(st.sampled_from(v.told))
+    def tells_again(self, dice: Random) -> None:
+        v = dice.choice([v for v in self.venues if v.told])
+        one = dice.choice(v.told)
         if one.kind is ExecutionKind.CANCEL_REJECTED:
             return  # this one is no repeat: it would refuse the next cancel
         self.feed(ACKS, one, v.name)
 
-    @rule(account=ACCOUNT, name=NAME, kind=st.sampled_from(ExecutionKind))
-    def tells_of_what_is_not(self, account: str, name: str, kind: ExecutionKind) -> None:
-        self.feed(ACKS, report(account, order_id_of(account, name), "no-such-child", "a", kind), name)
-
     # ---- the machine
 
-    @rule(at_most=st.none() | st.integers(1, 5))
-    def runs(self, at_most: int | None) -> None:
+    @rule(records=st.integers(1, 8))
+    def holds_back(self, records: int) -> None:
+        """The next records come in one batch."""
+        self.held = records
+
+    @rule(at_most=st.integers(1, 5))
+    def runs(self, at_most: int) -> None:
         self.flush(at_most)
 
-    @rule()
-    def aborts(self) -> None:
-        self.driver.prepare()
-
-    @rule()
-    def crashes(self) -> None:
-        self.driver.crash()
+    @rule(abort=st.booleans())
+    def crashes(self, abort: bool) -> None:
+        if abort:
+            self.driver.prepare()
+        else:
+            self.driver.crash()
 
     # ---- what must hold
 
