@@ -95,6 +95,40 @@ class Ladder:
                 del keys[bisect_left(keys, sign * price)]
 
 
+class Depth:
+    """One side added up from the best level down, as far as anyone asked: what an order that takes it is worth is looked up, not walked.
+
+    `prices`; `reach`: the quantity up to and with each price; `worth`: the price of that in 1e-16. Good until the side changes.
+    """
+
+    __slots__ = ("_levels", "prices", "reach", "worth")
+
+    def __init__(self, levels: Iterator[Pair]) -> None:
+        self._levels = levels
+        self.prices: list[int] = []
+        self.reach: list[int] = []
+        self.worth: list[int] = []
+
+    def cover(self, quantity: int, limit: int, asks: bool) -> None:
+        """Add levels until they reach `quantity` or pass `limit`, or there are no more."""
+        total, worth, price = (self.reach[-1], self.worth[-1], self.prices[-1]) if self.reach else (0, 0, limit)
+        if total >= quantity or (price > limit if asks else price < limit):
+            return
+        for price, there in self._levels:
+            total += there
+            worth += price * there
+            self.prices.append(price)
+            self.reach.append(total)
+            self.worth.append(worth)
+            if total >= quantity or (price > limit if asks else price < limit):
+                return
+
+    def at(self, n: int, quantity: int) -> tuple[int, int]:
+        """Price of level `n`, which is the worst that a quantity takes, and what the quantity is worth in 1e-16."""
+        price = self.prices[n]
+        return price, self.worth[n] - price * (self.reach[n] - quantity)
+
+
 class Applied(StrEnum):
     """What an update did to a book."""
 
@@ -112,7 +146,7 @@ class Book:
     `bid` and `ask` are the best levels. `crossed`: the bid is at or above the ask; no continuous market shows that, so it is not believed.
     """
 
-    __slots__ = ("ask", "asks", "bid", "bids", "crossed", "last_id", "live", "received_at")
+    __slots__ = ("_depths", "ask", "asks", "bid", "bids", "crossed", "last_id", "live", "received_at")
 
     def __init__(self) -> None:
         self.bids, self.asks = Ladder(bids=True), Ladder(bids=False)
@@ -122,6 +156,7 @@ class Book:
         self.bid: Pair | None = None
         self.ask: Pair | None = None
         self.crossed = False
+        self._depths: dict[bool, Depth] = {}
 
     def apply(self, update: BookUpdate) -> Applied:
         """Take over an update of this venue and symbol, in the order of the feed; a repeat is harmless."""
@@ -151,6 +186,13 @@ class Book:
         if snapshot or update.last_id is not None:
             self.last_id = update.last_id
         return Applied.CHANGED
+
+    def depth(self, asks: bool) -> Depth:
+        """One side added up."""
+        depth = self._depths.get(asks)
+        if depth is None:
+            depth = self._depths[asks] = Depth(iter(self.asks if asks else self.bids))
+        return depth
 
     def fresh(self, now: int, most_us: int) -> bool:
         """Whether the last update came no more than `most_us` before `now`."""
@@ -185,3 +227,5 @@ class Book:
     def _look(self) -> None:
         bid, ask = self.bid, self.ask = self.bids.best(), self.asks.best()
         self.crossed = bid is not None and ask is not None and bid[0] >= ask[0]
+        if self._depths:
+            self._depths = {}

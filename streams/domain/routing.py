@@ -163,7 +163,8 @@ def _look(request: RouteRequest, markets: Sequence[Market], settings: RoutingSet
 def _score(view: _View, price: int, best: int, wanted: int, settings: scoring.ScoreSettings) -> None:
     """Set the view's components and total. `price` is 0 where there is none."""
     offered = view.lane.whole if view.lane else 0
-    view.price = scoring.price_score(price, best, settings.price_half) if price else 0
+    if price:
+        view.price = scoring.price_score(price, best, settings.price_half)
     view.liquidity = scoring.liquidity_score(offered, wanted)
     terms = view.terms
     view.total = scoring.total(view.price, terms.latency, terms.reliability, view.liquidity, settings)
@@ -186,10 +187,10 @@ class _Draft:
 
 
 def _taking(request: RouteRequest, lane: Lane, share: int) -> _Draft:
-    levels, notional = lane.filled(share)
+    worst, notional = lane.filled(share)
     how = TimeInForce.FOK if request.time_in_force is TimeInForce.FOK else TimeInForce.IOC
     fee = _up(notional * (lane.rate - SCALE if lane.buy else SCALE - lane.rate))
-    return _Draft(lane, lane.child_price(levels[-1][0]), share, how, fee, levels, notional)
+    return _Draft(lane, lane.child_price(worst), share, how, fee, lane.levels(share), notional)
 
 
 def _rest(drafts: list[_Draft], by_score: Sequence[_View], rest: int) -> int:

@@ -3,9 +3,9 @@
 Levels of all venues are taken in the order of their effective price: the level's price with the venue's taker fee and its penalty. Without
 lots and minimums that greedy order is the optimum, because levels are independent and divisible. Rules:
 
-* a venue offers whole lots only: a lot that spans levels counts at the worst of them;
-* a share that its venue would refuse as too small is given to the others, the smallest first, and so is the smallest share while there are
-  more shares than wanted children;
+* a venue offers whole lots only: a lot that spans levels is taken in the order of the worst of them;
+* a share that its venue would refuse as too small is given to the others, the smallest first, and so are the smallest shares where
+  there are more than wanted children;
 * the result is never worse than the best single venue: where one venue alone fills more, or the same for less, it takes all.
 
 Effective costs are exact integers of 1e-24 (price times quantity times rate); nothing is rounded before it is compared.
@@ -13,11 +13,13 @@ Effective costs are exact integers of 1e-24 (price times quantity times rate); n
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
+from operator import neg
 
-from streams.domain.book import Book, Pair
+from streams.domain.book import Book, Depth, Pair
 from streams.domain.money import SCALE, down_to, up_to
 from streams.domain.terms import Terms
 
@@ -25,11 +27,26 @@ from streams.domain.terms import Terms
 class Lane:
     """What one venue offers an order, on its terms.
 
-    `limit`: the last price on the venue's ticks that the order allows. `steps`: (price, quantity in whole lots), best first, no more than
-    the order wants; `whole` is all of them, `notional` (1e-16) what they are worth, `alone` whether the venue accepts all as one child.
+    `limit`: the last price on the venue's ticks that the order allows. `whole`: what it offers in all, in whole lots and no more than
+    the order wants; `notional` (1e-16) what that is worth, `cost` (1e-24) the same with fee and penalty, `alone` whether the venue
+    accepts it as one child. `top` is the best price and `last` the number of the worst level that counts, 0 being the best.
     """
 
-    __slots__ = ("alone", "buy", "limit", "lot", "notional", "ranked", "rate", "steps", "terms", "whole")
+    __slots__ = (
+        "_depth",
+        "alone",
+        "buy",
+        "cost",
+        "last",
+        "limit",
+        "lot",
+        "notional",
+        "ranked",
+        "rate",
+        "terms",
+        "top",
+        "whole",
+    )
 
     def __init__(self, of: Terms, buy: bool, price: int) -> None:
         self.terms, self.buy, self.lot = of, buy, of.lot
@@ -37,56 +54,72 @@ class Lane:
             self.rate, self.ranked, self.limit = of.buy_rate, of.buy_ranked, down_to(price, of.tick)
         else:
             self.rate, self.ranked, self.limit = of.sell_rate, of.sell_ranked, up_to(price, of.tick)
-        self.steps: Sequence[Pair] = ()
-        self.whole = self.notional = 0
+        self.whole = self.notional = self.cost = self.top = self.last = 0
         self.alone = False
+        self._depth: Depth | None = None
 
     def offer(self, book: Book, taken: Mapping[int, int], wanted: int) -> None:
-        """Read the book's levels as far as the limit and `wanted` go; `taken` (price -> quantity) is gone from them."""
+        """Look at the book as far as the limit and `wanted` go; `taken` (price -> quantity) is gone from its levels."""
         best = book.ask if self.buy else book.bid
-        if best is None:
-            return
-        price, quantity = best
         most = min(wanted, self.terms.most)
         most -= most % self.lot
-        if quantity < most or taken:
-            self._walk(book.asks if self.buy else book.bids, taken, most)
-        elif most and (price <= self.limit if self.buy else price >= self.limit):
-            self.steps, self.whole, self.notional = ((price, most),), most, price * most
-        if self.whole:
-            self.alone = self.accepts(self.whole, self.child_price(self.steps[-1][0]))
+        if best is None or not most or self._beyond(best[0]):
+            return
+        worst, there = best
+        if taken or there < most:
+            self._depth = depth = _without(book, self.buy, taken) if taken else book.depth(self.buy)
+            depth.cover(most, self.limit, self.buy)
+            self.last = bisect_left(depth.reach, most)
+            if self.last == len(depth.reach) or self._beyond(depth.prices[self.last]):
+                most = self._within(depth)
+                self.last = bisect_left(depth.reach, most)
+            if not most:
+                return
+            self.top, self.whole = depth.prices[0], most
+            worst, self.notional = depth.at(self.last, most)
+        else:
+            self.top, self.whole, self.notional = worst, most, worst * most
+        self.cost = self.notional * self.ranked
+        self.alone = self.accepts(most, self.child_price(worst))
 
-    def _walk(self, levels: Iterable[Pair], taken: Mapping[int, int], most: int) -> None:
-        buy, limit, lot, steps = self.buy, self.limit, self.lot, list[Pair]()
-        seen = whole = notional = 0
-        for price, quantity in levels:
-            if whole >= most or (price > limit if buy else price < limit):
-                break
-            if taken:
-                quantity -= taken.get(price, 0)
-                if quantity <= 0:
-                    continue
-            seen += quantity
-            more = min(seen - seen % lot, most) - whole
-            if more > 0:
-                whole += more
-                notional += price * more
-                steps.append((price, more))
-        self.steps, self.whole, self.notional = steps, whole, notional
+    def _beyond(self, price: int) -> bool:
+        return price > self.limit if self.buy else price < self.limit
 
-    def filled(self, share: int) -> tuple[Sequence[Pair], int]:
-        """The levels that a share takes, and what it is worth in 1e-16. `share` is at most `whole`."""
-        if share == self.whole:
-            return self.steps, self.notional
-        left, notional, levels = share, 0, list[Pair]()
-        for price, quantity in self.steps:
-            if not left:
+    def _within(self, depth: Depth) -> int:
+        """The whole lots that levels within the limit hold."""
+        if self.buy:
+            levels = bisect_right(depth.prices, self.limit)
+        else:
+            levels = bisect_right(depth.prices, -self.limit, key=neg)
+        reached = depth.reach[levels - 1] if levels else 0
+        return reached - reached % self.lot
+
+    def step(self, n: int) -> Pair:
+        """Price of level `n`, and the lots that are complete with it and were not without it."""
+        if self._depth is None:
+            return self.top, self.whole
+        reach, lot = self._depth.reach, self.lot
+        upto, before = min(reach[n], self.whole), reach[n - 1] if n else 0
+        return self._depth.prices[n], upto - upto % lot - before + before % lot
+
+    def filled(self, share: int) -> tuple[int, int]:
+        """The worst price that a share takes, and what it is worth in 1e-16. `share` is positive and at most `whole`."""
+        if self._depth is None:
+            return self.top, self.top * share
+        return self._depth.at(bisect_left(self._depth.reach, share), share)
+
+    def levels(self, share: int) -> list[Pair]:
+        """The levels that a share takes."""
+        if self._depth is None:
+            return [(self.top, share)]
+        found: list[Pair] = []
+        before = 0
+        for price, reach in zip(self._depth.prices, self._depth.reach, strict=True):
+            found.append((price, min(reach, share) - before))
+            if reach >= share:
                 break
-            take = min(quantity, left)
-            levels.append((price, take))
-            notional += price * take
-            left -= take
-        return levels, notional
+            before = reach
+        return found
 
     def child_price(self, worst: int) -> int:
         """The worst level's price on the venue's ticks, rounded so that it reaches the level. Never beyond `limit`."""
@@ -98,9 +131,13 @@ class Lane:
 
     def accepts_share(self, share: int) -> bool:
         """Whether the venue accepts a child that takes this share from its levels."""
-        if share == self.whole:
-            return self.alone
-        return self.accepts(share, self.child_price(self.filled(share)[0][-1][0]))
+        return self.alone if share == self.whole else self.accepts(share, self.child_price(self.filled(share)[0]))
+
+
+def _without(book: Book, asks: bool, taken: Mapping[int, int]) -> Depth:
+    levels = book.asks if asks else book.bids
+    left = ((price, there - taken.get(price, 0)) for price, there in levels)
+    return Depth((price, there) for price, there in left if there > 0)
 
 
 @dataclass(slots=True)
@@ -121,25 +158,24 @@ class Split:
         if len(self.shares) != 1 or self.below_minimum or self.capped:
             return False
         lane, share = self.shares[0]
-        return share == wanted <= lane.steps[0][1]
+        return share == wanted and lane.last == 0
 
 
 def pour(lanes: Sequence[Lane], wanted: int) -> list[int]:
-    """A share for each lane: levels by effective price, at one price the earlier lane first. Every lane has steps."""
+    """A share for each lane: levels by effective price, at one price the earlier lane first. Every lane offers something."""
     shares = [0] * len(lanes)
     sign = 1 if lanes[0].buy else -1
-    heap = [(sign * lane.steps[0][0] * lane.ranked, n, 0) for n, lane in enumerate(lanes)]
+    heap = [(sign * lane.top * lane.ranked, n, 0) for n, lane in enumerate(lanes)]
     heapify(heap)
     while heap and wanted:
         _, n, step = heap[0]
         lane = lanes[n]
-        quantity = lane.steps[step][1]
+        _, quantity = lane.step(step)
         take = quantity if quantity <= wanted else wanted - wanted % lane.lot
         shares[n] += take
         wanted -= take
-        step += 1
-        if take == quantity and step < len(lane.steps):
-            heapreplace(heap, (sign * lane.steps[step][0] * lane.ranked, n, step))
+        if take == quantity and step < lane.last:
+            heapreplace(heap, (sign * lane.step(step + 1)[0] * lane.ranked, n, step + 1))
         else:
             heappop(heap)
     return shares
@@ -147,7 +183,7 @@ def pour(lanes: Sequence[Lane], wanted: int) -> list[int]:
 
 def split(lanes: Sequence[Lane], wanted: int, most_children: int) -> Split:
     """The shares of the lanes that offer something. All lanes are of one side."""
-    active = [lane for lane in lanes if lane.steps]
+    active = [lane for lane in lanes if lane.whole]
     result = Split([])
     while active:
         shares = [(lane, share) for lane, share in zip(active, pour(active, wanted), strict=True) if share]
@@ -155,15 +191,16 @@ def split(lanes: Sequence[Lane], wanted: int, most_children: int) -> Split:
         if small:
             result.below_minimum = True
         elif len(shares) > most_children:
-            result.capped, small = True, shares
+            result.capped = True
         else:
             result.shares = shares
             break
-        out = min(small, key=lambda pair: pair[1])[0]
-        active = [lane for lane in active if lane is not out]
+        few = 1 if small else len(shares) - most_children
+        out = sorted(small or shares, key=lambda pair: pair[1])[:few]
+        active = [lane for lane in active if all(lane is not dropped for dropped, _ in out)]
     if not result.obvious(wanted) and (alone := best_alone(lanes)) is not None:
         quantity = result.quantity
-        if alone.whole > quantity or (alone.whole == quantity and better(_alone_cost(alone), _cost(result), alone.buy)):
+        if alone.whole > quantity or (alone.whole == quantity and better(alone.cost, _cost(result), alone.buy)):
             result.shares = [(alone, alone.whole)]
     return result
 
@@ -177,31 +214,26 @@ def best_alone(lanes: Iterable[Lane]) -> Lane | None:
     """The lane that alone fills most, at the best effective cost among equals."""
     best: Lane | None = None
     for lane in lanes:
-        if not lane.alone:
-            continue
-        if (
+        if lane.alone and (
             best is None
             or lane.whole > best.whole
-            or (lane.whole == best.whole and better(_alone_cost(lane), _alone_cost(best), lane.buy))
+            or (lane.whole == best.whole and better(lane.cost, best.cost, lane.buy))
         ):
             best = lane
     return best
 
 
-def best_single(lanes: Sequence[Lane], quantity: int) -> Lane | None:
+def best_single(lanes: Iterable[Lane], quantity: int) -> Lane | None:
     """The lane that alone fills `quantity` at the best effective price; where none does, one that fills it but for a part of its lot."""
     best: Lane | None = None
-    exact = any(lane.whole == quantity and lane.alone for lane in lanes)
     for lane in lanes:
-        if lane.whole + (1 if exact else lane.lot) <= quantity or not lane.alone:
+        if not lane.alone or lane.whole + lane.lot <= quantity:
             continue
-        if best is None or better(_alone_cost(lane) * best.whole, _alone_cost(best) * lane.whole, lane.buy):
+        if best is None or (lane.whole == quantity and best.whole != quantity):
             best = lane
+        elif lane.whole == quantity or best.whole != quantity:
+            best = lane if better(lane.cost * best.whole, best.cost * lane.whole, lane.buy) else best
     return best
-
-
-def _alone_cost(lane: Lane) -> int:
-    return lane.notional * lane.ranked
 
 
 def _cost(result: Split) -> int:
