@@ -18,7 +18,7 @@ from pathlib import Path
 import uvloop
 
 from connectors.simulator.config import Settings, settings
-from connectors.simulator.venue import Simulator
+from connectors.simulator.venue import Simulator, now_ms
 
 log = logging.getLogger("connectors.simulator")
 
@@ -29,7 +29,8 @@ async def main(read: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    simulator = Simulator(read)
+    # No number may come again after a restart: they grow slower than by a thousand a millisecond.
+    simulator = Simulator(read, now_ms() * 1000)
     try:
         places = await simulator.start()
         print(json.dumps({"ready": places}), flush=True)

@@ -92,16 +92,17 @@ class Order:
 
 @dataclass(slots=True)
 class Market:
-    """A symbol's book and its public record. `update_id` counts the changes of levels from 1 on, so it never has a gap."""
+    """A symbol's book and its public record. `update_id` counts the changes of levels from `first` on, so it never has a gap."""
 
     rules: Rules
+    first: int
+    numbers: Callable[[], int]
     book: Book = field(default_factory=Book)
     prints: list[Print] = field(default_factory=list)
-    numbers: Callable[[], int] = field(default_factory=lambda: itertools.count(1).__next__)
 
     @property
     def update_id(self) -> int:
-        return 1 + self.book.bids.changes + self.book.asks.changes
+        return self.first + self.book.bids.changes + self.book.asks.changes
 
 
 class Listener(Protocol):
@@ -124,18 +125,23 @@ MAX_PRINTS = 1000
 
 
 class Exchange:
-    """One venue. Fees are rates in 1e-8. Requests raise `Refusal`, and then nothing happened."""
+    """One venue. Fees are rates in 1e-8. Requests raise `Refusal`, and then nothing happened.
 
-    def __init__(self, rules: Iterable[Rules], maker_fee: int, taker_fee: int, listener: Listener) -> None:
+    Orders, trades and updates are numbered from `first` on: a venue that starts again must not give numbers a second time.
+    """
+
+    def __init__(
+        self, rules: Iterable[Rules], maker_fee: int, taker_fee: int, listener: Listener, first: int = 1
+    ) -> None:
         self.maker_fee, self.taker_fee = maker_fee, taker_fee
-        self.markets = {r.id: Market(r) for r in rules}
+        self.markets = {r.id: Market(r, first, itertools.count(first).__next__) for r in rules}
         self.ledger = Ledger()
         self.orders: dict[int, Order] = {}
         self.accepted: Counter[str] = Counter()
         self.open: dict[int, Order] = {}
         self._by_client: dict[tuple[str, str], Order] = {}
         self._by_account: dict[str, list[Order]] = defaultdict(list)
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(first)
         self._listener = listener
 
     def market(self, symbol: str) -> Market:

@@ -70,10 +70,10 @@ class _Depth:
 
     __slots__ = ("asks", "bids", "told")
 
-    def __init__(self) -> None:
+    def __init__(self, told: int) -> None:
         self.bids: set[int] = set()
         self.asks: set[int] = set()
-        self.told = 1
+        self.told = told
 
 
 class Streams:
@@ -83,7 +83,7 @@ class Streams:
         self._now = now
         self._market: dict[str, set[Outlet]] = defaultdict(set)
         self._users: dict[str, dict[Outlet, int]] = defaultdict(dict)
-        self._depths: dict[tuple[str, str], _Depth] = defaultdict(_Depth)
+        self._depths: dict[str, tuple[_Depth, _Depth]] = {}
         self._quoted: dict[str, tuple[Any, Any]] = {}
 
     # ---- who listens
@@ -141,13 +141,15 @@ class Streams:
     def flush(self, market: Market, slow: bool) -> None:
         """Tell what changed in the depth; `slow` when the slow cadence is due as well."""
         book, symbol = market.book, market.rules.id.lower()
-        cadences = [(kind, self._depths[symbol, kind]) for kind in (FAST, SLOW)]
-        for _, depth in cadences:
+        if symbol not in self._depths:
+            self._depths[symbol] = _Depth(market.first), _Depth(market.first)
+        depths = self._depths[symbol]
+        for depth in depths:
             depth.bids |= book.bids.dirty
             depth.asks |= book.asks.dirty
         book.bids.dirty.clear()
         book.asks.dirty.clear()
-        for kind, depth in cadences:
+        for kind, depth in zip((FAST, SLOW), depths, strict=True):
             if kind == SLOW and not slow:
                 continue
             name = f"{symbol}@{kind}"

@@ -33,10 +33,10 @@ def now_ms() -> int:
 class Venue:
     """One venue's exchange behind its server."""
 
-    def __init__(self, settings: VenueSettings, set_fault: SetFault) -> None:
+    def __init__(self, settings: VenueSettings, set_fault: SetFault, first: int) -> None:
         self.settings = settings
         self.streams = Streams(now_ms)
-        self.exchange = Exchange(settings.symbols, settings.maker_fee, settings.taker_fee, self.streams)
+        self.exchange = Exchange(settings.symbols, settings.maker_fee, settings.taker_fee, self.streams, first)
         for account in settings.accounts:
             for asset, amount in account.balances.items():
                 self.exchange.ledger.deposit(account.name, asset, amount)
@@ -103,10 +103,10 @@ class Venue:
 
 
 class Simulator:
-    """All venues of a process. `run` moves the books until it is cancelled."""
+    """All venues of a process. `run` moves the books until it is cancelled; `first`: see `Exchange`."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.venues = {v.name: Venue(v, self._set_fault) for v in settings.venues}
+    def __init__(self, settings: Settings, first: int = 1) -> None:
+        self.venues = {v.name: Venue(v, self._set_fault, first) for v in settings.venues}
         self._clock = Clock(settings.speed)
         exchanges = {name: venue.exchange for name, venue in self.venues.items()}
         self.drivers = drivers(settings, exchanges, now_ms)

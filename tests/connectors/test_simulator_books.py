@@ -181,7 +181,7 @@ async def test_recordings_play_on_their_clock(tmp_path: Path) -> None:
         await asyncio.sleep(0.001)
     took = loop.time() - started
     running.cancel()
-    assert 0.2 <= took < 2 and len(seen) >= 3
+    assert 0.2 <= took < 10 and len(seen) >= 3
     assert all(after >= quantity / SCALE / 10_000 - 0.002 for quantity, after in seen.items())
 
 

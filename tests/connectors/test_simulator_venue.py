@@ -410,7 +410,9 @@ async def test_latency_is_a_request_s_own(tmp_path: Path) -> None:
         started = time.monotonic()
         outcomes = await asyncio.gather(*(venue.place(order(f"c-{n}", SCALE, 50 * SCALE)) for n in range(20)))
         took = time.monotonic() - started
-        assert all(o.kind is OutcomeKind.ACCEPTED for o in outcomes) and 0.1 <= took < 1.0
+        assert (
+            all(o.kind is OutcomeKind.ACCEPTED for o in outcomes) and 0.1 <= took < 1.9
+        )  # one after the other would take 2
         await venue.close()
         await http.aclose()
 
@@ -626,6 +628,7 @@ async def test_process(tmp_path: Path) -> None:
     raw["venues"] += beta
     (tmp_path / "config").write_text(json.dumps(raw))
     command = (sys.executable, "-m", "connectors.simulator", "--config", str(tmp_path / "config"))
+    started = time.time() * 1000
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     try:
@@ -636,7 +639,9 @@ async def test_process(tmp_path: Path) -> None:
                 async with session.get(place["rest_url"] + "/api/v3/exchangeInfo") as answer:
                     assert (await answer.json())["symbols"][0]["symbol"] == "BTCUSDT"
             async with session.ws_connect(ready["beta"]["ws_url"] + "/ws/btcusdt@depth@100ms") as stream:
-                assert (await stream.receive_json(timeout=5))["e"] == "depthUpdate"
+                event = await stream.receive_json(timeout=5)
+                # numbers of an earlier start do not come again
+                assert event["e"] == "depthUpdate" and started <= event["U"] / 1000 <= time.time() * 1000
                 os.kill(process.pid, signal.SIGTERM)
                 while (message := await stream.receive(timeout=5)).type is aiohttp.WSMsgType.TEXT:
                     continue
