@@ -168,7 +168,7 @@ class Runner:
                 raise KafkaException(found.error)
         opened = {self._of(found.topic, found.partition): max(found.offset, 0) for found in group}
         wanted = self._sink.resume(opened)
-        starts = []
+        starts, ahead = [], []
         for found in group:
             place = self._of(found.topic, found.partition)
             offset = wanted.get(place)
@@ -181,7 +181,12 @@ class Runner:
                 if offset < low:
                     log.warning("%s: %s begins at %d, the target needs it from %d", self._name, place, low, offset)
                 found = self._at(place, max(offset, low))
+                if found.offset > opened[place]:
+                    ahead.append(found)
             starts.append(found)
+        if ahead:
+            # Written, and killed before the commit: said now, for those who read progress off the group.
+            self._consumer.commit(offsets=ahead, asynchronous=False)
         self._consumer.assign(starts)
         self._consumer.resume(starts)
         self._opened, self._unopened = opened, set()
