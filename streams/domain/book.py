@@ -10,18 +10,21 @@ Rules:
 * age is counted from `received_at`, the feed's clock, never from the venue's.
 
 `Ladder` is one side. Its interface (`replace`, `apply`, `best`, iteration from the best level down) is all that the rest of the code
-knows of it, so that it can be exchanged for a more compact one. Prices and quantities are units of 1e-8.
+knows of it. Prices and quantities are units of 1e-8.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from operator import neg
 
 from schemas.records import BookUpdate, BookUpdateKind, Level
 
 Pair = tuple[int, int]  # price, quantity
+MAX_PACKED = (1 << 63) - 1
 
 
 class BadLevel(ValueError):
@@ -31,8 +34,8 @@ class BadLevel(ValueError):
 class Ladder:
     """One side of a book, best level first. `bids` says which end is the best.
 
-    Sorted keys beside a dictionary: most updates change the quantity of a level that is there, which leaves the keys alone, and
-    most others happen near the best level, which is at the end of the list, where inserting moves little.
+    Sorted keys beside packed quantities: some 50 bytes a level. Most updates are near the best level, which is at the end of both, where
+    inserting and deleting move little.
     """
 
     __slots__ = ("_keys", "_quantities", "_sign")
@@ -40,59 +43,61 @@ class Ladder:
     def __init__(self, bids: bool) -> None:
         self._sign = 1 if bids else -1
         self._keys: list[int] = []  # sign times price, ascending: the best is last
-        self._quantities: dict[int, int] = {}
+        self._quantities: array[int] | list[int] = array("q")
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def __iter__(self) -> Iterator[Pair]:
         """Levels from the best down. The ladder must not change meanwhile."""
-        quantities = self._quantities
-        if self._sign > 0:
-            return ((key, quantities[key]) for key in reversed(self._keys))
-        return ((-key, quantities[-key]) for key in reversed(self._keys))
+        prices = reversed(self._keys)
+        return zip(prices if self._sign > 0 else map(neg, prices), reversed(self._quantities), strict=True)
 
     def best(self) -> Pair | None:
         """The best level, `None` when there is none."""
-        if not self._keys:
-            return None
-        price = self._keys[-1] * self._sign
-        return price, self._quantities[price]
-
-    def quantity(self, price: int) -> int:
-        """The quantity at a price, 0 when there is no such level."""
-        return self._quantities.get(price, 0)
+        return (self._keys[-1] * self._sign, self._quantities[-1]) if self._keys else None
 
     def clear(self) -> None:
         """Forget all levels."""
-        self._keys, self._quantities = [], {}
+        self._keys, self._quantities = [], array("q")
 
     def replace(self, levels: Iterable[Level]) -> None:
         """Take over a whole side; levels of quantity 0 are not there, of a price named twice the last counts. Raises `BadLevel`."""
-        quantities = {level.price: level.quantity for level in levels}
-        for price in [p for p, q in quantities.items() if q == 0]:
-            del quantities[price]
-        if quantities and (min(quantities) <= 0 or min(quantities.values()) < 0):
-            raise BadLevel("a level has no positive price or a negative quantity")
         sign = self._sign
-        self._quantities, self._keys = quantities, sorted(sign * price for price in quantities)
+        quantities = {sign * level.price: level.quantity for level in levels}
+        keys = sorted([key for key, quantity in quantities.items() if quantity])
+        amounts = [quantities[key] for key in keys]
+        if keys and (min(keys[0] * sign, keys[-1] * sign) <= 0 or min(amounts) < 0):
+            raise BadLevel("a level has no positive price or a negative quantity")
+        self._keys, self._quantities = keys, _packed(amounts)
 
-    def apply(self, levels: Sequence[Level]) -> None:
+    def apply(self, levels: Iterable[Level]) -> None:
         """Set levels; quantity 0 deletes one. Raises `BadLevel`, the ladder being half changed then."""
-        quantities, keys, sign = self._quantities, self._keys, self._sign
+        quantities, keys, sign, end = self._quantities, self._keys, self._sign, len(self._keys)
         for level in levels:
-            price, quantity = level.price, level.quantity
-            if quantity > 0:
-                if price not in quantities:
-                    if price <= 0:
-                        raise BadLevel(f"the price {price} is not positive")
-                    insort(keys, sign * price)
-                quantities[price] = quantity
-            elif quantity < 0:
-                raise BadLevel(f"the quantity {quantity} is negative")
-            elif price in quantities:
-                del quantities[price]
-                del keys[bisect_left(keys, sign * price)]
+            key, quantity = sign * level.price, level.quantity
+            at = bisect_left(keys, key)
+            if quantity > MAX_PACKED and not isinstance(quantities, list):
+                quantities = self._quantities = list(quantities)
+            if at < end and keys[at] == key:
+                if quantity > 0:
+                    quantities[at] = quantity
+                    continue
+                if not quantity:
+                    del keys[at], quantities[at]
+                    end -= 1
+                    continue
+            if quantity < 0 or key * sign <= 0:
+                raise BadLevel(f"{level.quantity} at {level.price} cannot be")
+            if quantity:
+                keys.insert(at, key)
+                quantities.insert(at, quantity)
+                end += 1
+
+
+def _packed(quantities: list[int]) -> array[int] | list[int]:
+    """Quantities in eight bytes each, unless one of them (of a coin that is counted in billions) does not fit."""
+    return quantities if quantities and max(quantities) > MAX_PACKED else array("q", quantities)
 
 
 class Depth:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from schemas.records import (
     BookUpdate,
@@ -24,6 +26,7 @@ from schemas.records import (
     VenueStatus,
 )
 from streams.agents.router import router_agent
+from streams.domain.consolidated import same_market
 from streams.domain.terms import RoutingSettings
 from streams.engine.driver import Driver
 
@@ -365,3 +368,80 @@ def test_the_symbols_of_many_partitions_do_not_mix() -> None:
     market.driver.run()
     assert {q.symbol for q in market.quotes()} == {"ETH/USDT", "SOL/USDT", SYMBOL, "XRP/USDT"}
     assert {q.venues for q in market.quotes()} == {1}
+
+
+def test_instruments_come_change_and_close_while_running(market: Market) -> None:
+    market.driver.feed("instruments", f"alpha|{SYMBOL}", instrument("alpha", status=InstrumentStatus.CLOSED))
+    first = market.order(1)
+    market.driver.run()
+    assert market.children(first) == {"beta": (units(1), units("100.2"))}
+    market.ids["gamma"] = 0
+    market.book("gamma", {}, {"100": 5})
+    second = market.order(1)
+    market.driver.run()
+    assert {c.venue: c.reason for c in market.plans()[1].candidates} == {
+        "alpha": "INSTRUMENT_CLOSED",
+        "beta": "",
+        "gamma": "NO_INSTRUMENT",
+    }
+    assert "gamma" not in market.children(second)
+    market.driver.feed("instruments", f"gamma|{SYMBOL}", instrument("gamma"))
+    market.driver.feed("instruments", f"delta|{SYMBOL}", instrument("delta"))
+    third = market.order(1)
+    market.driver.run()
+    assert market.children(third) == {"gamma": (units(1), units(100))}
+    assert {c.venue: c.reason for c in market.plans()[2].candidates}["delta"] == "NO_BOOK"
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("diff"), st.sampled_from(["alpha", "beta"]), st.integers(0, 9), st.integers(0, 3)),
+        st.tuples(st.just("snapshot"), st.sampled_from(["alpha", "beta"]), st.integers(0, 9), st.integers(1, 3)),
+        st.tuples(st.just("gap"), st.sampled_from(["alpha", "beta"]), st.integers(0, 9), st.integers(1, 3)),
+        st.tuples(st.just("order"), st.sampled_from(["alpha", "beta"]), st.integers(1, 30), st.just(0)),
+        st.tuples(st.sampled_from(["run", "abort", "crash", "wait"]), st.just(""), st.just(0), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+def play(steps: list[tuple[str, str, int, int]], faults: bool) -> Market:
+    market = Market()
+    for what, venue, n, quantity in steps:
+        level = {str(100 + n / 10): float(quantity)}
+        match what:
+            case "diff":
+                market.book(venue, {}, level, "DIFF")
+            case "gap":
+                market.book(venue, {}, level, "DIFF", skip=1)
+            case "snapshot":
+                market.book(venue, {"99": 1}, level)
+            case "order":
+                market.order(n / 10, 101, time_in_force=TimeInForce.GTC, order_type=OrderType.LIMIT)
+            case "abort" if faults:
+                market.driver.prepare()
+            case "crash" if faults:
+                market.driver.crash()
+            case "wait":
+                market.driver.advance(3 * SECOND)
+            case "run":
+                market.driver.run(at_most=3)
+    market.driver.run()
+    return market
+
+
+@settings(max_examples=150, deadline=None)
+@given(STEPS)
+def test_crashes_and_aborts_lose_and_double_nothing(steps: list[tuple[str, str, int, int]]) -> None:
+    market, undisturbed = play(steps, faults=True), play(steps, faults=False)
+    plans, children = market.plans(), market.driver.records("venue.orders")
+    assert sorted(p.order_id for p in plans) == sorted(f"order{n + 1}" for n in range(market.orders))
+    assert len({c.child_id for c in children}) == len(children)
+    for plan in plans:
+        mine = [c for c in children if c.order_id == plan.order_id]
+        assert [c.child_id for c in mine] == [c.child_id for c in plan.children]
+    assert not market.driver.records("market.books.dlq")
+    last, expected = market.quotes()[-1:], undisturbed.quotes()[-1:]
+    assert len(last) == len(expected)
+    for one, other in zip(last, expected, strict=True):
+        assert same_market(one, other)

