@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 SCALE = 10**8
+_WRITTEN = re.compile(r"-?[0-9]+(\.[0-9]{1,8})?")
 
 
 def decimal(units: int) -> str:
@@ -14,8 +17,8 @@ def decimal(units: int) -> str:
 
 def units(text: str) -> int:
     """`1.5` as `150000000`. Raises `ValueError` for what `decimal` does not write."""
+    if not _WRITTEN.fullmatch(text):
+        raise ValueError(f"{text!r} is not an amount of up to eight decimals")
     whole, _, rest = text.lstrip("-").partition(".")
-    if len(rest) > 8:
-        raise ValueError(f"{text!r} has more than eight decimals")
     size = int(whole) * SCALE + int(rest.ljust(8, "0"))
     return -size if text.startswith("-") else size
