@@ -12,7 +12,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
-from infra.kafka_log import SILENCE_SECONDS, partitions, reader
+from infra.kafka_log import SILENCE_SECONDS, partitions, reader, watermarks
 from infra.marks import codec
 from schemas.codec import DecodeError
 from schemas.records import DeadLetter, OrderEvent, Record
@@ -114,7 +114,7 @@ class Client:
         places = partitions(consumer, topics)
         consumer.assign(
             [
-                TopicPartition(p.topic, p.partition, consumer.get_watermark_offsets(p, timeout=SILENCE_SECONDS)[1])
+                TopicPartition(p.topic, p.partition, watermarks(consumer, p)[1])
                 for p in places
             ]
         )

@@ -13,6 +13,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 SILENCE_SECONDS = 30.0
+_PASSING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
 
 
 def reader(kafka: Mapping[str, Any], **options: Any) -> Consumer:
@@ -22,6 +23,7 @@ def reader(kafka: Mapping[str, Any], **options: Any) -> Consumer:
             "group.id": "bestex.reader",
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": 50,
+            "log_level": 2,  # what goes wrong is raised, or seen by its silence
             "fetch.message.max.bytes": 8 << 20,
             **kafka,
             "enable.auto.commit": False,
@@ -38,6 +40,20 @@ def partitions(consumer: Consumer, topics: Sequence[str]) -> list[TopicPartition
     return [TopicPartition(t, p, 0) for t in topics if t in known for p in sorted(known[t].partitions)]
 
 
+def watermarks(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """(first offset kept, next offset) of a partition. What passes by itself, as a leader that is being chosen, is waited for."""
+    deadline = time.monotonic() + SILENCE_SECONDS
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(place, timeout=SILENCE_SECONDS)
+            return int(low), int(high)
+        except KafkaException as error:
+            passing = error.args[0].retriable() or error.args[0].code() in _PASSING
+            if not passing or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)  # before asking again
+
+
 def read_to_end(
     kafka: Mapping[str, Any], topics: Sequence[str], starts: Mapping[tuple[str, int], int] | None = None
 ) -> Iterator[Message]:
@@ -52,7 +68,7 @@ def read_to_end(
         if not waiting:
             return
         for place in places:
-            low, _ = consumer.get_watermark_offsets(place, timeout=SILENCE_SECONDS)
+            low, _ = watermarks(consumer, place)
             place.offset = max(low, (starts or {}).get((place.topic, place.partition), 0))
         consumer.assign(places)
         heard = time.monotonic()
@@ -69,7 +85,7 @@ def read_to_end(
                     yield message
                 elif error.code() == KafkaError._PARTITION_EOF:
                     waiting.discard(place)
-                elif error.fatal() or not error.retriable():
+                elif error.fatal() or not (error.retriable() or error.code() in _PASSING):
                     raise KafkaException(error)
     finally:
         consumer.close()

@@ -58,10 +58,19 @@ def instruments(kafka: Mapping[str, Any], registry: str) -> dict[str, Instrument
     return latest(kafka, registry, "instruments", Instrument)
 
 
+def admin(kafka: Mapping[str, Any]) -> AdminClient:
+    """One client a cluster and process: making one costs a connection, and its answers end with it."""
+    return _admin(tuple(sorted(kafka.items())))
+
+
+@lru_cache
+def _admin(properties: tuple[tuple[str, Any], ...]) -> AdminClient:
+    return AdminClient({"log_level": 2, **dict(properties)})
+
+
 def members(kafka: Mapping[str, Any], group: str) -> int:
     """How many members of a consumer group have partitions to read."""
-    admin = AdminClient(dict(kafka))
-    described = admin.describe_consumer_groups([group], request_timeout=SILENCE_SECONDS)[group].result(SILENCE_SECONDS)
+    described = admin(kafka).describe_consumer_groups([group], request_timeout=SILENCE_SECONDS)[group].result(SILENCE_SECONDS)
     return sum(1 for m in described.members if m.assignment and m.assignment.topic_partitions)
 
 
@@ -76,7 +85,7 @@ def behind(kafka: Mapping[str, Any], group: str, topics: Sequence[str]) -> int:
     finally:
         consumer.close()
     asked = ConsumerGroupTopicPartitions(group, [TopicPartition(p.topic, p.partition) for p in places])
-    answer = AdminClient(dict(kafka)).list_consumer_group_offsets([asked])[group].result(SILENCE_SECONDS)
+    answer = admin(kafka).list_consumer_group_offsets([asked])[group].result(SILENCE_SECONDS)
     committed = {(p.topic, p.partition): p.offset for p in answer.topic_partitions}
     return sum(1 for _ in read_to_end(kafka, topics, committed))
 

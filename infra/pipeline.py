@@ -31,6 +31,8 @@ STATE = "running.json"
 READY_SECONDS = 90.0
 WORKERS = ("accounts", "router")
 SINKS = ("clickhouse", "readmodel", "notifier")
+# Few claims at once: what waits its turn waits in Kafka, where it does not grow too old to be sent.
+EXECUTION = {"instance": "execute", "claim_limit": 64}
 PARTS = ("simulate", "feed", *WORKERS, "execute", *(f"sink-{name}" for name in SINKS))
 
 
@@ -119,7 +121,7 @@ class Pipeline:
             Spec(
                 "execute",
                 "connectors.execution",
-                {**base, "venues": self.world.execution(), "settings": {"instance": "execute"}},
+                {**base, "venues": self.world.execution(), "settings": EXECUTION},
                 wave=2,
                 ready=lambda: self._healthy(since),
             ),

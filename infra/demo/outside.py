@@ -42,7 +42,7 @@ class Outside:
         self._registry = SchemaRegistryClient({"url": registry})
         self._serializers: dict[str, AvroSerializer] = {}
         self._ids: dict[str, int] = {}
-        plain = {**kafka, "enable.idempotence": True, "linger.ms": 5, "compression.type": "lz4"}
+        plain = {"log_level": 2, **kafka, "enable.idempotence": True, "linger.ms": 5, "compression.type": "lz4"}
         self._producer = Producer({**plain, "partitioner": "murmur2_random"})
         self._stranger = Producer(plain)  # librdkafka's own partitioner: CRC32
         self._rng = random.Random(seed)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from infra import marks, topics
-from infra.demo.intents import LASTING, PAUPER, Intent, intents, price_of, quantity_of
+from infra.demo.intents import LASTING, PAUPER, UNREADABLE, Intent, intents, price_of, quantity_of
 from infra.demo.outside import Outside
 from infra.demo.report import Summary, summarise
 from infra.demo.tracker import Key, Tracker
@@ -42,7 +42,8 @@ FUNDED_SECONDS = QUOTED_SECONDS = 60.0
 ENDED_SECONDS, SILENCE_SECONDS = 240.0, 60.0
 SETTLE_SECONDS = 60.0
 CANCEL_AFTER = 2.0  # a resting order that its client gives up, is given up so long after it was placed
-ASK_AGAIN = 5.0
+ASK_AGAIN = 20.0
+UNDER_WAY = 100  # orders that are to end by themselves and have not: more are not sent
 
 
 class DemoFailed(RuntimeError):
@@ -90,6 +91,8 @@ class Live:
 def run(options: Options, tell: Reporter) -> Summary:
     """Everything. Raises `DemoFailed`, `PipelineError`, `StackError`; in any case everything is ended, unless it is to be kept."""
     begun = time.monotonic()
+    if options.home is not None and options.home.exists() and any(options.home.iterdir()):
+        raise DemoFailed(f"{options.home} is not empty: the demo counts from nothing, so give it a new folder")
     home = options.home or Path(tempfile.mkdtemp(prefix="bestex-demo-"))
     kept = options.keep or options.home is not None
     try:
@@ -247,13 +250,12 @@ def _trade(
     tell: Reporter,
 ) -> Placed:
     """Publish the orders at their rate, cancel some that rest, and kill what is to be killed in the middle."""
-    from infra.demo.intents import UNREADABLE
-
     placed = Placed()
     giving_up: list[tuple[float, Key]] = []
     victims = list(KILLS[options.kill]) if options.kill else []
     kill_at = {options.orders * (k + 1) // (len(victims) + 1): name for k, name in enumerate(victims)}
     tell.phase("trading", options.orders)
+    taking: dict[Key, None] = {}  # what is under way and will end by itself
     begun = time.monotonic()
     for intent in intents(options.orders, accounts, market.symbols, options.seed):
         due = begun + intent.number / options.rate
@@ -267,6 +269,10 @@ def _trade(
         else:
             placed.orders[key] = intent
             clients.place(intent, quantity, price)
+            if intent.kind not in LASTING:
+                taking[key] = None
+        if len(taking) >= UNDER_WAY:
+            taking = _room(taking, tracker, live)
         # Two producers of one account race each other: what the stranger sends is cancelled only at the end.
         if intent.kind in LASTING and not intent.stranger and intent.number % 2:
             heapq.heappush(giving_up, (now + CANCEL_AFTER, key))
@@ -284,6 +290,26 @@ def _trade(
     return placed
 
 
+def _room(taking: dict[Key, None], tracker: Tracker, live: Live) -> dict[Key, None]:
+    """What is still under way, once that is little enough for more. Clients of a slow machine wait for their answers."""
+    left = taking
+
+    def less() -> bool:
+        nonlocal left
+        live.check()
+        left = {key: None for key in left if not tracker.ended(key)}
+        return len(left) < UNDER_WAY * 3 // 4
+
+    if not tracker.wait(less, ENDED_SECONDS, SILENCE_SECONDS):
+        raise DemoFailed(_stuck(list(left), tracker))
+    return left
+
+
+def _stuck(keys: Sequence[Key], tracker: Tracker) -> str:
+    named = ", ".join(f"{a}/{c} {tracker.states.get((a, c), 'unanswered')}" for a, c in keys[:10])
+    return f"{len(keys)} orders did not end: {named}"
+
+
 def _end(clients: Outside, tracker: Tracker, placed: Placed, live: Live, tell: Reporter) -> None:
     """Wait for every answer, cancel what rests, and wait until every order has ended. Raises `DemoFailed`, naming what is stuck."""
     tell.phase("waiting until every order has ended", len(placed.orders))
@@ -296,7 +322,6 @@ def _end(clients: Outside, tracker: Tracker, placed: Placed, live: Live, tell: R
             if tracker.ended(key):
                 continue
             left += 1
-            # Unanswered orders too: a cancel that comes before its order is denied, and asked again.
             if intent.kind in LASTING and key in tracker.states and now - asked[key] > ASK_AGAIN:
                 asked[key] = now
                 clients.cancel(*key)
@@ -304,11 +329,7 @@ def _end(clients: Outside, tracker: Tracker, placed: Placed, live: Live, tell: R
         return not left and placed.letters <= tracker.letters
 
     if not tracker.wait(ended, ENDED_SECONDS, SILENCE_SECONDS):
-        stuck = [
-            f"{a}/{c} {tracker.states.get((a, c), 'unanswered')}" for a, c in placed.orders if not tracker.ended((a, c))
-        ]
+        stuck = [key for key in placed.orders if not tracker.ended(key)]
         unanswered = len(placed.letters - tracker.letters)
-        raise DemoFailed(
-            f"{len(stuck)} orders did not end, {unanswered} unreadable records were not dead-lettered: {', '.join(stuck[:10])}"
-        )
+        raise DemoFailed(f"{_stuck(stuck, tracker)}; {unanswered} unreadable records were not dead-lettered")
     clients.flush()

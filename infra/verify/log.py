@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from aiokafka.partitioner import murmur2
 
-from infra.kafka_log import SILENCE_SECONDS, partitions, read_to_end, reader
+from infra.kafka_log import partitions, read_to_end, reader, watermarks
 from schemas.codec import BY_NAME, Codec, DecodeError
 from schemas.records import (
     CancelOrder,
@@ -137,7 +137,7 @@ def _ends(kafka: Mapping[str, Any], log: Log | None) -> dict[tuple[str, int], in
     try:
         found = {}
         for place in partitions(consumer, TOPICS):
-            low, high = consumer.get_watermark_offsets(place, timeout=SILENCE_SECONDS)
+            low, high = watermarks(consumer, place)
             found[place.topic, place.partition] = high
             if log is not None:
                 log.begins[place.topic, place.partition] = low
