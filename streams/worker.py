@@ -1,7 +1,8 @@
 """`python -m streams.worker NAME --config FILE.json`: one worker process of an agent. The only place that knows all agents.
 
 The file holds `kafka` (librdkafka properties), `registry` (URL), `home` (folder for local state), and optionally `instance`, `replication`,
-`session_seconds`, `engine` (fields of `EngineSettings`) and `agent` (settings of the agent itself). When all tasks given to the process are
+`session_seconds`, `engine` (fields of `EngineSettings`) and `agent` (fields of the agent's own settings,
+see `AGENTS`). When all tasks given to the process are
 open it prints `{"ready": [partitions]}`. SIGTERM and SIGINT finish the open checkpoints, leave the group and exit with 0.
 """
 
@@ -13,15 +14,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from streams.agents.accounts import accounts_agent
 from streams.agents.router import router_agent
+from streams.domain.risk import RiskSettings
+from streams.domain.terms import RoutingSettings
 from streams.engine.agent import Agent
 from streams.engine.engine import EngineSettings
 from streams.engine.worker import WorkerSettings, run
 
-AGENTS: Mapping[str, Callable[..., Agent]] = {
-    "accounts": accounts_agent,
-    "router": router_agent,
+# Name -> how its agent is made, and from what settings.
+AGENTS: Mapping[str, tuple[Callable[[Any], Agent], type]] = {
+    "accounts": (accounts_agent, RiskSettings),
+    "router": (router_agent, RoutingSettings),
 }
 
 
@@ -41,7 +47,8 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, metavar="FILE.json")
     chosen = parser.parse_args()
     settings, agent = read(chosen.config)
-    run(AGENTS[chosen.name](**agent), settings)
+    make, kind = AGENTS[chosen.name]
+    run(make(msgspec.convert(agent, kind)), settings)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from aiokafka.errors import KafkaError
 from schemas.codec import Codec, RegistryUnavailable
 from streams.engine.agent import Agent
 from streams.engine.reading import LogReader, source
-from streams.engine.store import RocksBacking
+from streams.engine.store import RocksBacking, StateUnwritable
 from streams.engine.task import Effects, Retry, Task
 from streams.engine.transactions import (
     CommitFailed,
@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 Place = tuple[str, int]
 RETRY_SECONDS = (0.05, 2.0)
 IDLE_SECONDS = 60.0
+WRITE_ATTEMPTS, MAX_UNWRITTEN = 6, 2_000_000  # before a worker whose disk refuses state gives up and starts over
 MAX_AGE_US = 20 * 3_600_000_000  # below the changelogs' delete.retention.ms
 
 
@@ -84,7 +85,6 @@ class Counters:
     gaps: int = 0
     dead_letters: int = 0
     timers: int = 0
-    unwritten: int = 0
     transaction_seconds: float = 0.0
 
 
@@ -147,6 +147,7 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self.failed = self._future()
         self.step: Step = no_step
+        self.producer = TransactionalProducer
         self.freed = asyncio.Event()  # a place can take another batch
         self.opened: Callable[[list[int]], None] = lambda partitions: None
         self._broadcasts, self._options, self._clock = broadcasts, consumer_options, clock
@@ -209,7 +210,7 @@ class Engine:
         if written and self._clock() - written > MAX_AGE_US:
             log.warning("%s-%d: local state is older than the changelog's tombstones", self.agent.name, number)
             task.state.wipe()
-        producer = TransactionalProducer(self.link, f"{self.agent.name}-{number}", number, settings.transaction_ms)
+        producer = self.producer(self.link, f"{self.agent.name}-{number}", number, settings.transaction_ms)
         producer.step = self.step
         return Seat(number, task, producer, membership, self._future())
 
@@ -313,9 +314,9 @@ class Engine:
         """Bring what changed to disk every so often, and once more when the task closes."""
         if self.settings.state_folder is None:
             return
-        state = seat.task.state
+        state, refused = seat.task.state, 0
         while True:
-            await asyncio.wait({seat.closed}, timeout=self.settings.write_seconds)
+            await asyncio.wait({seat.closed}, timeout=self.settings.write_seconds * min(2**refused, 8))
             if seat.closing and seat.runner is not None:
                 await asyncio.wait({seat.runner}, timeout=self.settings.close_seconds / 2)
             changes, positions = state.take_unwritten()
@@ -323,10 +324,12 @@ class Engine:
                 try:
                     await asyncio.to_thread(state.write, changes, positions, self._clock())
                     state.written(changes)
+                    refused = 0
                 except OSError as error:
+                    refused += 1
                     log.error("%s-%d: state cannot be written, it waits: %s", self.agent.name, seat.number, error)
-                    self.counters.unwritten = state.waiting
-                    state.check()
+                    if (refused >= WRITE_ATTEMPTS or state.waiting > MAX_UNWRITTEN) and not seat.closing:
+                        raise StateUnwritable(f"{state.waiting} changes wait for the disk: {error}") from error
             if seat.closing:
                 return
 
@@ -439,6 +442,7 @@ class Engine:
         for topic, end in ends.items():
             seat.next[topic] = end
             del seat.inbox[topic]
+        await producer.step("applied")
         seat.not_before = started + self.settings.interval
         self._count(len(sources), effects, time.monotonic() - started)
         self.freed.set()

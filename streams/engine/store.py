@@ -7,7 +7,8 @@ Rules:
 * the changelog is the log, so the database writes none of its own: a crash loses at most what the changelog still has;
 * changes are gathered and written every so often, off the task's path; until then they are served from memory;
 * a database that cannot be opened, is ahead of its changelog or older than its tombstones is wiped and rebuilt: it is a copy;
-* a disk that refuses a write costs nothing but memory: the changes wait, and the write is tried again.
+* a disk that refuses a write costs nothing but memory: the changes wait, and the write is tried again; a worker whose disk goes on
+  refusing ends, for RocksDB itself goes on only after being opened anew, and then stands at an older position.
 """
 
 from __future__ import annotations
@@ -29,11 +30,10 @@ Changes = Mapping[str, bytes | None]
 POSITIONS = b"\0positions"
 FORMAT = 1
 BLOCK_CACHE, WRITE_BUFFER = 32 << 20, 16 << 20
-MAX_UNWRITTEN = 2_000_000  # changes that may wait for a disk before the worker gives up
 
 
 class StateUnwritable(Exception):
-    """The disk has refused to take state for so long that memory would run out."""
+    """The disk goes on refusing to take state: the worker must start over from what is on it."""
 
 
 class Backing(Protocol):
@@ -281,11 +281,6 @@ class State:
     def waiting(self) -> int:
         """How many changes are not in the database yet."""
         return sum(len(s.unwritten) for s in self.stores.values())
-
-    def check(self) -> None:
-        """Raises `StateUnwritable` when too much waits for the disk."""
-        if self.waiting > MAX_UNWRITTEN:
-            raise StateUnwritable(f"{self.waiting} changes could not be written to disk")
 
     def close(self) -> None:
         """Let go of the database."""

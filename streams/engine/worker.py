@@ -156,9 +156,13 @@ class AgentApp(App):
             engine = replace(engine, state_folder=settings.home / "state")
         self.engine = Engine(agent, codec, self.link, self.broadcasts.tables, self.kafka_options, clock, engine)
         self.engine.attach(FaustPositioner(self))
+        self.engine_made()
         self.engine.opened = announce
         self._watch = asyncio.create_task(self._until_failed())
         await super().on_start()
+
+    def engine_made(self) -> None:
+        """For those who add to the app: the engine exists, nothing is open yet."""
 
     async def _until_failed(self) -> None:
         following = asyncio.create_task(self.broadcasts.run())
@@ -192,7 +196,7 @@ def start(app: AgentApp) -> None:
     """The same for an app that was added to."""
     app.settings.home.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for noisy in ("aiokafka", "faust", "mode"):
+    for noisy in ("aiokafka", "faust", "mode", "httpx", "httpx2"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     uvloop.install()
     # A batch makes tens of thousands of objects that live for milliseconds and form no cycles; collecting at Python's default pace
