@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from infra.commands import accounts, demo, orders, parts, query, system, verify
+from infra.commands import accounts, demo, offline, orders, parts, query, system, verify
 
 app = typer.Typer(
     name="bestex",
@@ -36,6 +36,7 @@ orders.add(app)
 accounts.add(app)
 query.add(app)
 verify.add(app)
+offline.add(app)
 parts.add(app)
 
 

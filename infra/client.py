@@ -15,10 +15,12 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 from infra.kafka_log import SILENCE_SECONDS, partitions, reader, watermarks
 from infra.marks import codec
 from schemas.codec import DecodeError
-from schemas.records import DeadLetter, OrderEvent, Record
+from schemas.records import DeadLetter, OrderEvent, OrderState, Record
 from schemas.topics import dead_letters
 
 UNIT = 10**8
+RESTING = (OrderState.WORKING, OrderState.PARTIALLY_FILLED)
+LINGER_SECONDS = 1.0
 EVENTS = "orders.events"
 
 
@@ -74,7 +76,8 @@ class Client:
     ) -> Iterator[OrderEvent | DeadLetter]:
         """Publish, then yield the answer: the event that is the outcome, or the dead letter.
 
-        With `until`, all of the order's events after that, to the first that it holds for. Ends early after `seconds`.
+        With `until`, all of the order's events after that, to the first that it holds for, or until nothing more was said for
+        `LINGER_SECONDS` of an order that rests. Ends in any case after `seconds`.
         """
         consumer = self._tail([EVENTS, dead_letters(topic)])
         try:
@@ -93,6 +96,8 @@ class Client:
                         order_id = said.order_id
                     if answer or (order_id and said.order_id == order_id):
                         yield said
+                        if said.state in RESTING:
+                            deadline = min(deadline, time.monotonic() + LINGER_SECONDS)
                         if until is None or not order_id or until(said):
                             return
         finally:
@@ -112,12 +117,7 @@ class Client:
     def _tail(self, topics: list[str]) -> Consumer:
         consumer = reader(self._kafka)
         places = partitions(consumer, topics)
-        consumer.assign(
-            [
-                TopicPartition(p.topic, p.partition, watermarks(consumer, p)[1])
-                for p in places
-            ]
-        )
+        consumer.assign([TopicPartition(p.topic, p.partition, watermarks(consumer, p)[1]) for p in places])
         return consumer
 
     def _take(self, consumer: Consumer) -> Iterator[OrderEvent | DeadLetter]:

@@ -80,11 +80,10 @@ def read_to_end(
                 raise KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN, "the cluster fell silent"))
             for message in messages:
                 error = message.error()
-                place = (message.topic() or "", message.partition() or 0)
                 if error is None:
                     yield message
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    waiting.discard(place)
+                    waiting.discard((message.topic() or "", message.partition() or 0))
                 elif error.fatal() or not (error.retriable() or error.code() in _PASSING):
                     raise KafkaException(error)
     finally:

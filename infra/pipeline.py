@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import threading
@@ -79,9 +80,7 @@ class Pipeline:
         self.kafka = settings.kafka_client(addresses.kafka)
         self.notices = self.home / FOLDER / "notices.jsonl"
         self.supervisor = Supervisor(self.home / FOLDER, progress)
-        self.running = Running(
-            ProcessId.of(process.psutil.Process().pid), venues=world.rest_urls(), symbols=list(world.symbols)
-        )
+        self.running = Running(ProcessId.of(os.getpid()), venues=world.rest_urls(), symbols=list(world.symbols))
 
     def __enter__(self) -> Pipeline:
         self.supervisor.open()

@@ -116,6 +116,7 @@ def place(
 
         coid = client_id or f"cli-{secrets.token_hex(6)}"
         market = limit is None
+        client = client_of(home)
         order = PlaceOrder(
             account_id=account,
             client_order_id=coid,
@@ -127,7 +128,6 @@ def place(
             price=None if limit is None else units(limit),
             sent_at=now_us(),
         )
-        client = client_of(home)
         if wait <= 0:
             partition, offset = client.send("orders.commands", account, order)
             if json:
@@ -135,17 +135,10 @@ def place(
             else:
                 out().print(f"published {coid} (orders.commands/{partition}@{offset})")
             return
-        settled = {
-            OrderState.FILLED,
-            OrderState.CANCELLED,
-            OrderState.EXPIRED,
-            OrderState.REJECTED,
-            OrderState.DENIED,
-            OrderState.WORKING,
-        }
+        ended = {OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED, OrderState.DENIED}
 
         def done(event: OrderEvent) -> bool:
-            return event.state in settled or event.kind is EventKind.DUPLICATE
+            return event.state in ended or event.kind is EventKind.DUPLICATE
 
         first = last = None
         for said in client.ask("orders.commands", account, order, wait, done):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from infra.commands.common import Home, Json, emit, fail, out, progress_lines, reported, settings_of
+from infra.commands.common import Home, Json, addresses_of, emit, fail, out, progress_lines, reported, settings_of
 
 
 def add(app: typer.Typer) -> None:
@@ -15,6 +15,7 @@ def add(app: typer.Typer) -> None:
     app.command(rich_help_panel=panel)(up)
     app.command(rich_help_panel=panel)(down)
     app.command(rich_help_panel=panel)(status)
+    app.command(rich_help_panel=panel)(env)
 
 
 def up(
@@ -115,10 +116,9 @@ def status(home: Home = None, json: Json = False) -> None:
         servers = Stack(settings.home, settings, detached=True).status()
         running = Running.load(settings.home)
         alive = running is not None and running.owner.alive()
-        stopped = {"state": "stopped", "pid": None, "restarts": 0}
-        parts = {
-            name: (running.parts.get(name, stopped) if running is not None and alive else stopped) for name in PARTS
-        }
+        stopped: dict[str, Any] = {"state": "stopped", "pid": None, "restarts": 0}
+        known: dict[str, dict[str, Any]] = running.parts if running is not None and alive else {}
+        parts = {name: known.get(name, stopped) for name in PARTS}
         well = all(s["state"] in ("running", "external") for s in servers.values()) and all(
             p["state"] == "running" for p in parts.values()
         )
@@ -157,3 +157,19 @@ def status(home: Home = None, json: Json = False) -> None:
             if json:
                 raise typer.Exit(1)
             fail("not everything runs: `bestex up` starts it", False)
+
+
+def env(home: Home = None, json: Json = False) -> None:
+    """Print where the parts answer, as shell variables for your own clients. They hold the passwords of the local parts.
+
+    eval "$(bestex env)"; curl "$BESTEX_CLICKHOUSE/?database=bestex" -d "SELECT count() FROM fills"
+    """
+    with reported(json):
+        import shlex
+
+        found = addresses_of(settings_of(home)).as_environment()
+        if json:
+            emit(found)
+            return
+        for name, value in found.items():
+            print(f"export {name}={shlex.quote(value)}")

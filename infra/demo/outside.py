@@ -106,15 +106,23 @@ class Outside:
         if serializer is None:
             serializer = self._serializers[name] = AvroSerializer(
                 self._registry,
-                self._registry.get_latest_version(name).schema.schema_str,
+                self._schema(name),
                 conf={"auto.register.schemas": False, "subject.name.strategy": record_subject_name_strategy},
             )
-        return bytes(serializer(record, SerializationContext(topic, MessageField.VALUE)))
+        value = serializer(record, SerializationContext(topic, MessageField.VALUE))
+        assert value is not None  # a serializer gives nothing for nothing only
+        return bytes(value)
+
+    def _schema(self, name: str) -> str:
+        text = self._registry.get_latest_version(name).schema.schema_str
+        if text is None:
+            raise LookupError(f"the registry has no text of {name}")
+        return text
 
     def _mistake(self, record: dict[str, Any]) -> bytes:
         """By a schema of the right name whose quantity is a text, registered where nobody compares it with ours."""
         if self._mistaken is None:
-            schema = json.loads(self._registry.get_latest_version("bestex.PlaceOrder").schema.schema_str)
+            schema = json.loads(self._schema("bestex.PlaceOrder"))
             for field in schema["fields"]:
                 if field["name"] == "quantity":
                     field["type"] = "string"

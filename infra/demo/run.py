@@ -146,13 +146,16 @@ def _system(
 ) -> Iterator[Live]:
     """The pipeline: within this process, or in the background where it is to be kept."""
     if options.keep:
-        running = launch(home, addresses, world, settings, tell.step)
+        launch(home, addresses, world, settings, tell.step)
 
         def parts() -> dict[str, dict[str, object]]:
             now = Running.load(home)
             if now is None or not now.owner.alive():
                 raise PipelineError("the pipeline has ended")
             return now.parts
+
+        def check() -> None:
+            parts()
 
         def kill(name: str) -> None:
             pid = parts()[name]["pid"]
@@ -163,7 +166,7 @@ def _system(
         yield Live(
             kill,
             lambda: {name: int(str(p["restarts"])) for name, p in parts().items()},
-            lambda: None if running.owner.alive() else parts() and None,
+            check,
             home.resolve() / FOLDER / "notices.jsonl",
         )
         return

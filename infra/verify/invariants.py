@@ -94,8 +94,8 @@ def commands_answered_once(log: Log) -> Iterator[str]:
             count = answers.pop(entry.place, 0)
             if count != 1:
                 yield f"{entry} ({_name(record)}) was answered {count} times"
-            elif record is not None and (event := outcome.get(entry.place)) is not None:
-                yield from _answers(entry, record, event)
+            elif record is not None and entry.place in outcome:
+                yield from _answers(entry, record, outcome[entry.place])
         for value, count in moved.items():
             if here[value] < count:
                 yield f"a command of {topic} in another partition than its key's was not moved ({value[:40].hex()}…)"

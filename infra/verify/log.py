@@ -72,9 +72,6 @@ class Log:
         """The records of one kind in a topic, partition by partition in order."""
         return [(e, e.record) for e in self.entries.get(topic, ()) if isinstance(e.record, records)]
 
-    def commands(self) -> list[tuple[Entry, PlaceOrder | CancelOrder | ModifyOrder]]:
-        return self.of(COMMANDS, PlaceOrder, CancelOrder, ModifyOrder)  # type: ignore[type-var]
-
     def transfers(self) -> list[tuple[Entry, Transfer]]:
         return self.of(TRANSFERS, Transfer)
 
@@ -96,7 +93,7 @@ class Log:
 
     def misplaced(self, topic: str, partition: int, key: str) -> bool:
         """Whether a record of `key` lies in another partition than its key's: it was moved, and the copy counts."""
-        return (murmur2(key.encode()) & 0x7FFFFFFF) % self.partitions[topic] != partition
+        return bool((murmur2(key.encode()) & 0x7FFFFFFF) % self.partitions[topic] != partition)
 
 
 EXPECTED: Mapping[str, tuple[type[Record], ...]] = {
