@@ -82,6 +82,7 @@ class Connector:
         consumer = self._consumer()
         try:
             await self._writer.start()
+            log.info("predecessor fenced; asking %s for instruments", ", ".join(self.desks) or "no venue")
             self._spawn(self._writer.run())
             for desk in self.desks.values():
                 self._spawn(self._load(desk))
@@ -93,6 +94,7 @@ class Connector:
             tried: asyncio.Future[Any] = asyncio.gather(*(desk.tried.wait() for desk in self.desks.values()))
             await asyncio.wait({tried, self._failure}, return_when=asyncio.FIRST_COMPLETED)
             await self._loop.run_in_executor(self._thread, self._subscribe, consumer)
+            log.info("subscribed to %s", self._orders)
             consume = asyncio.create_task(self._consume(consumer))
             stopped = asyncio.create_task(stop.wait())
             ends: set[asyncio.Future[Any]] = {consume, stopped, self._failure}
@@ -393,4 +395,5 @@ async def run_execution(
     """
     settings = replace(settings or ExecutionSettings(), group=group)
     codec = await asyncio.to_thread(lambda: Codec(ConfluentRegistry(registry_url)))
+    log.info("schemas registered")
     await Connector(kafka, codec, venues, settings).run(stop)

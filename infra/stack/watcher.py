@@ -3,14 +3,16 @@
 Started beside the parts as ``python -m infra.stack.watcher OWNER_PID HOME``. It looks once a second whether it is
 still its owner's child. A pipe or the kernel's parent-death signal would tell sooner, but the first is kept open by any
 process the owner forks, and the second is Linux's alone and counts the death of a *thread* as the parent's.
+
+SIGTERM ends it at once, as it ends any process that does not ask otherwise: a handler that set an event could come while the main
+thread holds that event's lock, and then neither would go on.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
+import time
 from pathlib import Path
 
 from infra.stack import process
@@ -20,15 +22,12 @@ _LOOK_SECONDS = 1.0
 
 
 def main(owner: int, home: Path) -> None:
-    """Return when told to (SIGTERM), or once the owner has died and its parts are ended."""
-    told = threading.Event()
-    signal.signal(signal.SIGTERM, lambda number, frame: told.set())
-    while not told.wait(_LOOK_SECONDS):
-        if os.getppid() != owner:
-            state = load(home)
-            if state.owner is not None and state.owner.pid == owner:
-                process.end(state.running())
-            return
+    """Return once the owner has died and its parts are ended."""
+    while os.getppid() == owner:
+        time.sleep(_LOOK_SECONDS)  # between two looks
+    state = load(home)
+    if state.owner is not None and state.owner.pid == owner:
+        process.end(state.running())
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ class Bench:
                 process.kill()
                 await process.wait()
 
-    async def until(self, done: Callable[[], bool], seconds: float = 40) -> None:
+    async def until(self, done: Callable[[], bool], seconds: float = 100) -> None:
         """Collect until `done`; fails with the connector's log otherwise."""
         deadline = time.monotonic() + seconds
         while not done():
@@ -280,13 +280,13 @@ async def test_killed_between_claim_and_result(bench: Bench) -> None:
     for name in names:
         bench.order(name, 3 * SCALE)
     async with bench.connector(in_flight=4, claim_ttl=3.0) as process:
-        await asyncio.wait_for(peer.posted.wait(), 40)
+        await asyncio.wait_for(peer.posted.wait(), 100)
         await bench.until(lambda: peer.asked["POST order"] == 4)
         process.kill()
         await process.wait()
     peer.release.set()
     async with bench.connector(in_flight=4, claim_ttl=3.0):
-        await bench.until(lambda: all(bench.closed(name) for name in names), 60)
+        await bench.until(lambda: all(bench.closed(name) for name in names))
         bench.order(f"{v}-after")
         await bench.until(lambda: bench.closed(f"{v}-after"))
     assert peer.asked["POST order"] == 5, "a claimed child was sent again"
@@ -310,7 +310,7 @@ async def test_killed_again_and_again(bench: Bench) -> None:
             process.kill()
             await process.wait()
     async with bench.connector():
-        await bench.until(lambda: all(bench.closed(name) for name in names), 60)
+        await bench.until(lambda: all(bench.closed(name) for name in names))
     bench.check()
 
 
@@ -321,10 +321,10 @@ async def test_frozen_process_does_not_trade_for_its_successor(bench: Bench) -> 
     async with bench.connector("one", in_flight=1) as first:
         for name in names:
             bench.order(name, SCALE)
-        await asyncio.wait_for(peer.posted.wait(), 40)
+        await asyncio.wait_for(peer.posted.wait(), 100)
         first.send_signal(signal.SIGSTOP)
         async with bench.connector("two", in_flight=1):
-            await bench.until(lambda: all(bench.closed(name) for name in names), 60)
+            await bench.until(lambda: all(bench.closed(name) for name in names))
             first.send_signal(signal.SIGCONT)
             peer.release.set()  # the request that was on its way is by now later than the venue takes
             bench.order(f"{v}-after")
