@@ -128,6 +128,8 @@ class Twin:
         self.orders[name] = order
         if p.quantity <= 0 or p.price is None or p.account_id not in self.money or self.owes(p.account_id):
             return self.outcomes.append("DENIED")
+        if Fraction(p.price * p.quantity, ONE) < 5 * ONE:  # what the venues ask for at least
+            return self.outcomes.append("DENIED")
         asset, needs = ("USDT" if buy else "BTC"), order.needs()
         held = self.money[p.account_id].get(asset, [0, 0, 0])
         if held[0] < needs:

@@ -137,7 +137,7 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
             case ExecutionReport():
                 self.twin.report(record, name)
 
-    @rule(seed=st.integers(0, 2**32), times=st.integers(1, 10))
+    @rule(seed=st.integers(0, 2**32), times=st.integers(1, 20))
     def life_goes_on(self, seed: int, times: int) -> None:
         """What clients, router and venues do of themselves, in any order that is possible."""
         dice = Random(seed)
