@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,9 +26,10 @@ from aiokafka.errors import KafkaError
 
 from schemas.codec import Codec, RegistryUnavailable
 from streams.engine.agent import Agent
+from streams.engine.metrics import Metrics
 from streams.engine.reading import LogReader, source
 from streams.engine.store import RocksBacking, StateUnwritable
-from streams.engine.task import Effects, Retry, Task
+from streams.engine.task import Effects, Retry, Source, Task
 from streams.engine.transactions import (
     CommitFailed,
     Fenced,
@@ -72,6 +73,9 @@ class Positioner(Protocol):
     def membership(self) -> Membership:
         """Our place in the group now."""
 
+    def unread(self, place: Place) -> int:
+        """How many offsets of a place are committed and not read yet, as last heard."""
+
 
 @dataclass(slots=True)
 class Counters:
@@ -79,13 +83,8 @@ class Counters:
 
     records: int = 0
     batches: int = 0
-    failures: int = 0
     reopened: int = 0
     recovered: int = 0
-    gaps: int = 0
-    dead_letters: int = 0
-    timers: int = 0
-    transaction_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +141,10 @@ class Engine:
         self.agent, self.codec, self.link = agent, codec, link
         self.settings = settings or EngineSettings()
         self.counters = Counters()
+        self.metrics = Metrics(agent.name, self._gauges)
+        self.is_open = False
+        self._remaining: Mapping[str, int] = {}
+        self._progress_at = time.monotonic()
         self.seats: dict[int, Seat] = {}
         self.topics = {i.topic for i in agent.inputs}
         self._loop = asyncio.get_running_loop()
@@ -186,6 +189,8 @@ class Engine:
         seats = sorted(self._kept.values(), key=lambda seat: seat.number)
         await self._open(seats)
         self._kept.clear()
+        self.is_open, self._progress_at = True, time.monotonic()
+        self.metrics.opening.observe(time.monotonic() - started)
         self.seats = {seat.number: seat for seat in seats}
         for seat in seats:
             seat.runner = asyncio.create_task(self._run(seat), name=f"{self.agent.name}-{seat.number}")
@@ -249,13 +254,17 @@ class Engine:
                 log.warning("%s-%d: local state does not fit its changelog and is rebuilt", agent.name, seat.number)
                 seat.task.state.wipe()
                 starts.update(dict.fromkeys(mine))
-        ends, total = await reader.read(starts, restore, what=f"{agent.name}: recovering")
+        ends, total = await reader.read(starts, restore, what=f"{agent.name}: recovering", told=self._told)
         for place, end in ends.items():
             seat, name = where[place]
             seat.task.state.positions[name] = end
         for seat in seats:
             seat.task.restored()
         self.counters.recovered += total
+        self.metrics.recovered.inc(total)
+
+    def _told(self, remaining: int) -> None:
+        self._remaining = {"changelogs": remaining}
 
     async def _rewind(self, seats: Sequence[Seat], reader: LogReader) -> None:
         """Where to go on, and the derived state as it was there."""
@@ -287,7 +296,7 @@ class Engine:
 
     async def close(self, *, keep: bool) -> None:
         """Finish the open checkpoints, within `close_seconds`, and let go of all tasks; `keep` holds state for the next `open`."""
-        seats, self.seats = list(self.seats.values()), {}
+        seats, self.seats, self.is_open = list(self.seats.values()), {}, False
         for seat in seats:
             seat.closing = True
             seat.wake.set()
@@ -371,11 +380,12 @@ class Engine:
                 await self._pause(seat, wait)
                 wait = min(wait * 2, RETRY_SECONDS[1])
             except Fenced as error:
+                self.metrics.fenced.inc()
                 log.error("%s; this task is another's now", error)
                 seat.epoch, seat.closing = -1, True
                 return
             except CommitFailed as error:
-                self.counters.failures += 1
+                self.metrics.failures.inc()
                 log.warning("%s; opening the task again", error)
                 wait = await self._reopen(seat, wait)
 
@@ -416,7 +426,6 @@ class Engine:
         batches = dict(seat.inbox)
         for topic, batch in batches.items():
             if batch.start != seat.next[topic]:
-                self.counters.gaps += 1
                 raise CommitFailed(f"{topic}[{seat.number}]: got {batch.start}, expected {seat.next[topic]}")
         sources = [source(record) for batch in batches.values() for record in batch.records]
         ends = {topic: batch.end for topic, batch in batches.items()}
@@ -444,7 +453,7 @@ class Engine:
             del seat.inbox[topic]
         await producer.step("applied")
         seat.not_before = started + self.settings.interval
-        self._count(len(sources), effects, time.monotonic() - started)
+        self._count(sources, effects, time.monotonic() - started)
         self.freed.set()
 
     def _records(self, seat: Seat, effects: Effects) -> tuple[dict[Place, list[Any]], dict[str, Place]]:
@@ -455,16 +464,54 @@ class Engine:
             records[place], logs[name] = pairs, place
         return records, logs
 
-    def _count(self, records: int, effects: Effects, seconds: float) -> None:
-        counters = self.counters
-        counters.records += records
-        counters.batches += 1
-        counters.dead_letters += effects.dead
-        counters.transaction_seconds += seconds
+    def _count(self, sources: Sequence[Source], effects: Effects, seconds: float) -> None:
+        records, metrics, now = len(sources), self.metrics, self._clock()
+        self.counters.records += records
+        self.counters.batches += 1
+        self._progress_at = time.monotonic()
+        metrics.records.inc(records)
+        metrics.batches.inc()
+        metrics.seconds.observe(seconds)
+        metrics.size.observe(records)
+        if records:
+            metrics.delay.observe(max(0.0, (now - min(sources[0].timestamp, sources[-1].timestamp)) / 1e6))
+        if effects.dead:
+            metrics.dead_letters.inc(effects.dead)
+        for timer in effects.fired:
+            metrics.timers.inc()
+            metrics.late.observe(max(0.0, (now - timer.due) / 1e6))
         # Every record failing is a bug of ours, not of the records.
         self._bugs = self._bugs + effects.failed if effects.failed and effects.failed >= records else 0
         if self._bugs >= self.settings.bug_limit:
             raise Draining(f"{self.agent.name}: {self._bugs} records in a row could not be handled")
+
+    # ---- what is told
+
+    def stuck_seconds(self) -> float:
+        """How long records have waited without any checkpoint; 0 while none wait or no task is open."""
+        if not self.is_open or not any(lag for _, _, lag in self._lags()):
+            return 0.0
+        return time.monotonic() - self._progress_at
+
+    def _lags(self) -> Iterator[tuple[str, int, int]]:
+        for number, seat in self.seats.items():
+            for topic in self.topics:
+                batch = seat.inbox.get(topic)
+                yield (
+                    topic,
+                    number,
+                    self._positioner.unread((topic, number)) + (batch.end - batch.start if batch else 0),
+                )
+
+    def _gauges(self) -> Iterator[tuple[str, str, dict[str, str], float]]:
+        yield "tasks", "Tasks open in this worker", {}, len(self.seats)
+        yield "recovery_remaining", "Changelog records still to read", {}, sum(self._remaining.values())
+        yield "timers_pending", "Timers that are set", {}, sum(len(s.task.timers) for s in self.seats.values())
+        waiting = sum(s.task.state.waiting for s in self.seats.values())
+        yield "state_unwritten", "Changes not yet in the local database", {}, waiting
+        for topic, number, lag in self._lags():
+            labels = {"topic": topic, "partition": str(number)}
+            yield "lag", "Records between what is committed and the end of the input", labels, lag
 
     def _ended(self, runner: asyncio.Task[None]) -> None:
         if not runner.cancelled() and (error := runner.exception()) is not None and not self.failed.done():

@@ -279,6 +279,16 @@ class FaustPositioner:
         conf = self._app.conf
         return Membership(conf.id, coordinator.generation, coordinator.member_id, conf.consumer_group_instance_id)
 
+    def unread(self, place: Place) -> int:
+        consumer: Any = self._thread()._consumer
+        tp = TopicPartition(*place)
+        if consumer is None or tp not in consumer.assignment():
+            return 0
+        end = consumer.last_stable_offset(tp)
+        position = consumer._subscription.subscription.assignment.state_value(tp)._position
+        # Positions pass over control markers, which are no records.
+        return 0 if end is None or position is None else max(0, end - position)
+
     def _thread(self) -> ConsumerThread:
         consumer: Any = self._app.consumer
         thread: ConsumerThread = consumer._thread

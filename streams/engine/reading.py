@@ -19,7 +19,6 @@ from streams.engine.task import Source
 
 log = logging.getLogger(__name__)
 Place = tuple[str, int]
-Sink = Callable[[Sequence[Any]], None]
 PROGRESS_SECONDS = 2.0
 
 
@@ -55,10 +54,11 @@ class LogReader:
         sink: Callable[[Place, Sequence[Any]], None],
         ends: Mapping[Place, int] | None = None,
         what: str = "",
+        told: Callable[[int], None] = lambda remaining: None,
     ) -> tuple[dict[Place, int], int]:
         """Show `sink` the records of each place from its start (`None`: the oldest) to its end (default: the last stable offset).
 
-        Returns where each place was read up to, and how many records were read.
+        `told` hears how many offsets are left. Returns where each place was read up to, and how many records were read.
         """
         if not starts:
             return {}, 0
@@ -70,7 +70,7 @@ class LogReader:
         position = {tp: max(oldest[tp], starts[p] or 0) for tp, p in places.items()}
         for tp, at in position.items():
             consumer.seek(tp, at)
-        total, told = 0, time.monotonic()
+        total, said = 0, time.monotonic()
         left = {tp for tp in places if position[tp] < end[tp]}
         consumer.pause(*(set(places) - left))
         while left:
@@ -84,9 +84,11 @@ class LogReader:
                 if position[tp] >= end[tp]:
                     left.discard(tp)
                     consumer.pause(tp)
-            if time.monotonic() - told > PROGRESS_SECONDS:
-                told = time.monotonic()
-                log.info("%s: %d records read, %d to go", what, total, sum(end[tp] - position[tp] for tp in left))
+            remaining = sum(end[tp] - position[tp] for tp in left)
+            told(remaining)
+            if time.monotonic() - said > PROGRESS_SECONDS:
+                said = time.monotonic()
+                log.info("%s: %d records read, %d to go", what, total, remaining)
             await asyncio.sleep(0)
         return {places[tp]: max(at, starts[places[tp]] or 0) for tp, at in position.items()}, total
 

@@ -51,6 +51,7 @@ class Effects:
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     timers: dict[str, int | None] = field(default_factory=dict)
     encoded: dict[str, dict[str, bytes | None]] = field(default_factory=dict)  # of tables and timers, once sealed
+    fired: list[Timer] = field(default_factory=list)
     dead: int = 0
     failed: int = 0  # of the dead, those whose handling raised
 
@@ -60,6 +61,7 @@ class Effects:
             {place: list(pairs) for place, pairs in self.outputs.items()},
             {name: dict(staged) for name, staged in self.tables.items()},
             dict(self.timers),
+            fired=list(self.fired),
             dead=self.dead,
             failed=self.failed,
         )
@@ -182,6 +184,7 @@ class Task:
         if due and self.agent.on_timer:
             for timer in due:
                 ctx.effects.timers[timer.key] = None
+            ctx.effects.fired.extend(due)
             self.agent.on_timer(ctx, due)
         if messages:
             self.agent.process(ctx, messages)

@@ -28,6 +28,7 @@ from streams.engine.engine import Engine, EngineSettings
 from streams.engine.faust_app import App, FaustPositioner
 from streams.engine.task import TIMERS
 from streams.engine.transactions import Link
+from streams.engine.web import Web
 
 log = logging.getLogger(__name__)
 ADMIN_SECONDS = 30.0
@@ -49,6 +50,7 @@ class Unfit(Exception):
 class WorkerSettings:
     """`kafka`: librdkafka properties; `registry`: URL; `home`: folder for local state.
 
+    `web_port`: of metrics, health and state (0 takes a free one, None serves none).
     `instance`: a name that is stable over restarts and unique in the group; with it a quick restart moves no partition (seconds).
     """
 
@@ -60,6 +62,8 @@ class WorkerSettings:
     session_seconds: float = 10.0
     rebalance_seconds: float = 30.0
     local_state: bool = True
+    web_host: str = "127.0.0.1"
+    web_port: int | None = None
     engine: EngineSettings = field(default_factory=EngineSettings)
 
 
@@ -157,7 +161,12 @@ class AgentApp(App):
         self.engine = Engine(agent, codec, self.link, self.broadcasts.tables, self.kafka_options, clock, engine)
         self.engine.attach(FaustPositioner(self))
         self.engine_made()
-        self.engine.opened = announce
+        self.engine.opened = self._announce
+        self._web: Web | None = None
+        self._web_port: int | None = None
+        if settings.web_port is not None:
+            self._web = Web(self.engine, settings.web_host, settings.web_port)
+            self._web_port = await self._web.start()
         self._watch = asyncio.create_task(self._until_failed())
         await super().on_start()
 
@@ -174,17 +183,18 @@ class AgentApp(App):
         finally:
             following.cancel()
 
+    def _announce(self, partitions: list[int]) -> None:
+        """One line on stdout for whoever started us: all tasks given to this process are open."""
+        print(json.dumps({"ready": partitions, "web_port": self._web_port}), flush=True)
+
     async def on_stop(self) -> None:
         await super().on_stop()
+        if self._web is not None:
+            await self._web.stop()
         if self._watch is not None:
             self._watch.cancel()
         await self.broadcasts.stop()
         await self.link.stop()
-
-
-def announce(partitions: list[int]) -> None:
-    """One line on stdout for whoever started us: all tasks given to this process are open."""
-    print(json.dumps({"ready": partitions}), flush=True)
 
 
 def run(agent: Agent, settings: WorkerSettings) -> None:

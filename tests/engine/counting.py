@@ -66,6 +66,7 @@ if __name__ == "__main__":
             home=Path(config["home"]),
             instance=config.get("instance"),
             session_seconds=config.get("session_seconds", 6.0),
+            web_port=config.get("web_port"),
             engine=EngineSettings(**config.get("engine", {})),
         ),
     )
