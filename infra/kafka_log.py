@@ -7,13 +7,22 @@ the reader got there; a topic that grows meanwhile is read a little further, nev
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 SILENCE_SECONDS = 30.0
-_PASSING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
+T = TypeVar("T")
+# What a cluster says while it finds itself: leaders and coordinators are being chosen, logs are being loaded.
+_PASSING = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+)
 
 
 def reader(kafka: Mapping[str, Any], **options: Any) -> Consumer:
@@ -42,16 +51,25 @@ def partitions(consumer: Consumer, topics: Sequence[str]) -> list[TopicPartition
 
 def watermarks(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
     """(first offset kept, next offset) of a partition. What passes by itself, as a leader that is being chosen, is waited for."""
+    low, high = patiently(lambda: consumer.get_watermark_offsets(place, timeout=SILENCE_SECONDS))
+    return int(low), int(high)
+
+
+def patiently(ask: Callable[[], T]) -> T:
+    """The answer to a question to the brokers, asked again while what stands in its way passes by itself. Raises `KafkaException`."""
     deadline = time.monotonic() + SILENCE_SECONDS
     while True:
         try:
-            low, high = consumer.get_watermark_offsets(place, timeout=SILENCE_SECONDS)
-            return int(low), int(high)
+            return ask()
         except KafkaException as error:
-            passing = error.args[0].retriable() or error.args[0].code() in _PASSING
-            if not passing or time.monotonic() > deadline:
+            if not passing(error.args[0]) or time.monotonic() > deadline:
                 raise
             time.sleep(0.1)  # before asking again
+
+
+def passing(error: KafkaError) -> bool:
+    """Whether an error says: not now."""
+    return bool(error.retriable()) or error.code() in _PASSING
 
 
 def read_to_end(
@@ -84,7 +102,7 @@ def read_to_end(
                     yield message
                 elif error.code() == KafkaError._PARTITION_EOF:
                     waiting.discard((message.topic() or "", message.partition() or 0))
-                elif error.fatal() or not (error.retriable() or error.code() in _PASSING):
+                elif error.fatal() or not passing(error):
                     raise KafkaException(error)
     finally:
         consumer.close()

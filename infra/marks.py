@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from infra.kafka_log import SILENCE_SECONDS, partitions, read_to_end, reader
+from infra.kafka_log import SILENCE_SECONDS, partitions, patiently, read_to_end, reader
 from infra.stack.state import ProcessId
 from schemas.codec import Codec, DecodeError
 from schemas.records import Instrument, Quote, Record, VenueHealth
@@ -70,7 +70,9 @@ def _admin(properties: tuple[tuple[str, Any], ...]) -> AdminClient:
 
 def members(kafka: Mapping[str, Any], group: str) -> int:
     """How many members of a consumer group have partitions to read."""
-    described = admin(kafka).describe_consumer_groups([group], request_timeout=SILENCE_SECONDS)[group].result(SILENCE_SECONDS)
+    described = (
+        admin(kafka).describe_consumer_groups([group], request_timeout=SILENCE_SECONDS)[group].result(SILENCE_SECONDS)
+    )
     return sum(1 for m in described.members if m.assignment and m.assignment.topic_partitions)
 
 
@@ -85,7 +87,7 @@ def behind(kafka: Mapping[str, Any], group: str, topics: Sequence[str]) -> int:
     finally:
         consumer.close()
     asked = ConsumerGroupTopicPartitions(group, [TopicPartition(p.topic, p.partition) for p in places])
-    answer = admin(kafka).list_consumer_group_offsets([asked])[group].result(SILENCE_SECONDS)
+    answer = patiently(lambda: admin(kafka).list_consumer_group_offsets([asked])[group].result(SILENCE_SECONDS))
     committed = {(p.topic, p.partition): p.offset for p in answer.topic_partitions}
     return sum(1 for _ in read_to_end(kafka, topics, committed))
 

@@ -28,9 +28,9 @@ class Answer:
     rows: list[list[Any]]
 
 
-def ask(address: str, sql: str, **parameters: str) -> Answer:
+def ask(address: str, sql: str, database: str = DATABASE, **parameters: str) -> Answer:
     """The answer to a statement; `{name:Type}` in it is replaced by `parameters` at the server. Raises `QueryError`, `httpx.HTTPError`."""
-    with _asked(address, sql, "JSONCompact", parameters) as response:
+    with _asked(address, sql, "JSONCompact", parameters, database) as response:
         text = response.read()
     if not text.strip():
         return Answer((), (), [])  # a statement that answers nothing, as CREATE
@@ -45,10 +45,12 @@ def raw(address: str, sql: str, output_format: str) -> Iterator[bytes]:
 
 
 @contextmanager
-def _asked(address: str, sql: str, output_format: str, parameters: Mapping[str, str]) -> Iterator[httpx.Response]:
+def _asked(
+    address: str, sql: str, output_format: str, parameters: Mapping[str, str], database: str = DATABASE
+) -> Iterator[httpx.Response]:
     parts = urlsplit(address)
     settings = {
-        "database": DATABASE,
+        "database": database,
         "default_format": output_format,
         "output_format_json_quote_64bit_integers": "1",
         "output_format_json_quote_decimals": "1",

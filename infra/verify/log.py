@@ -15,6 +15,7 @@ from aiokafka.partitioner import murmur2
 from infra.kafka_log import partitions, read_to_end, reader, watermarks
 from schemas.codec import BY_NAME, Codec, DecodeError
 from schemas.records import (
+    AccountState,
     CancelOrder,
     ChildCancel,
     ChildOrder,
@@ -23,6 +24,7 @@ from schemas.records import (
     Fill,
     ModifyOrder,
     OrderEvent,
+    OrderRecord,
     PlaceOrder,
     Record,
     RoutePlan,
@@ -31,21 +33,23 @@ from schemas.records import (
 
 COMMANDS, TRANSFERS, EVENTS, FILLS = "orders.commands", "account.transfers", "orders.events", "fills"
 ACKS, CHILDREN = "exchange.acks", "venue.orders"
+ACCOUNTS, ORDERS = "accounts-accounts-changelog", "accounts-orders-changelog"  # the accounts agent's tables
 CAUSES = (COMMANDS, TRANSFERS, ACKS, CHILDREN)
-EFFECTS = (EVENTS, FILLS, "orders.commands.dlq", "account.transfers.dlq", "exchange.acks.dlq")
+EFFECTS = (EVENTS, FILLS, ACCOUNTS, ORDERS, "orders.commands.dlq", "account.transfers.dlq", "exchange.acks.dlq")
 TOPICS = (*CAUSES, *EFFECTS)
 
 R = TypeVar("R", bound=Record)
 
 
 class Entry(NamedTuple):
-    """A record and where it lies. `record` is `None` where the value is none of ours; `value` are the bytes as they lie there."""
+    """A record and where it lies. `record` is `None` where the value is none of ours; `key` and `value` are the bytes as they lie there."""
 
     topic: str
     partition: int
     offset: int
     value: bytes
     record: Any
+    key: bytes = b""
 
     @property
     def place(self) -> tuple[str, int, int]:
@@ -87,6 +91,11 @@ class Log:
     def children(self) -> list[tuple[Entry, ChildOrder]]:
         return self.of(CHILDREN, ChildOrder)
 
+    def table(self, topic: str, record: type[R]) -> dict[str, R]:
+        """What a table holds: the last record of each key in its changelog."""
+        last = {e.key.decode(): e.record for e in self.entries.get(topic, ())}
+        return {key: value for key, value in last.items() if isinstance(value, record)}
+
     def letters(self, topic: str) -> list[DeadLetter]:
         """What was dead-lettered of a topic."""
         return [letter for _, letter in self.of(topic + ".dlq", DeadLetter)]
@@ -103,6 +112,8 @@ EXPECTED: Mapping[str, tuple[type[Record], ...]] = {
     CHILDREN: (ChildOrder, ChildCancel),
     EVENTS: (OrderEvent,),
     FILLS: (Fill,),
+    ACCOUNTS: (AccountState,),
+    ORDERS: (OrderRecord,),
     "orders.commands.dlq": (DeadLetter,),
     "account.transfers.dlq": (DeadLetter,),
     "exchange.acks.dlq": (DeadLetter,),
@@ -121,12 +132,12 @@ def load(kafka: Mapping[str, Any], codec: Codec) -> Log:
 
 def _take(log: Log, codec: Codec, messages: Iterable[Any]) -> None:
     for message in messages:
-        topic, value = message.topic(), message.value() or b""
+        topic, key, value = message.topic(), message.key() or b"", message.value() or b""
         try:
             record = codec.decode(value, *EXPECTED[topic])
         except DecodeError:
             record = None
-        log.add(Entry(topic, message.partition(), message.offset(), value, record))
+        log.add(Entry(topic, message.partition(), message.offset(), value, record, key))
 
 
 def _ends(kafka: Mapping[str, Any], log: Log | None) -> dict[tuple[str, int], int]:

@@ -13,6 +13,7 @@ WORDS = {
     "transitions_legal": "every order moved as the state table allows",
     "sequences_without_gap": "no gap in any account's or order's events",
     "hash_chain": "hash chain unbroken: nothing changed afterwards",
+    "state_equals_log": "the agent's state is where the log leads",
     "money_conserved": "money conserved to the last unit",
     "fills_equal_parents": "fills add up to their orders",
     "clickhouse_equals_log": "ClickHouse equals the log",

@@ -110,6 +110,7 @@ def judge(
         "transitions_legal": lambda: invariants.transitions_legal(log),
         "sequences_without_gap": lambda: invariants.sequences_without_gap(log),
         "hash_chain": lambda: invariants.hash_chain(log, lambda event: body(codec, event)),
+        "state_equals_log": lambda: invariants.state_equals_log(log),
         "money_conserved": lambda: invariants.money_conserved(log),
         "fills_equal_parents": lambda: invariants.fills_equal_parents(log),
     }

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import redis
 
-from infra.query import ask
+from infra.query import DATABASE, ask
 from infra.verify.invariants import ENDED, UNIT
 from infra.verify.log import Log
 from schemas.records import EventKind, Fill, OrderEvent, OrderState
@@ -43,13 +43,14 @@ def _differ(name: str, ours: Mapping[Any, Any], theirs: Mapping[Any, Any]) -> It
 # ---- ClickHouse
 
 
-def clickhouse_equals_log(log: Log, address: str) -> Iterator[str]:
+def clickhouse_equals_log(log: Log, address: str, database: str = DATABASE) -> Iterator[str]:
     """Every event and fill is one row, at its place, with its values; and the view of orders shows where each order stands."""
     answer = ask(
         address,
         "SELECT kafka_partition, kafka_offset, account_id, account_seq, order_id, order_seq, client_order_id, kind, state, quantity, "
         "price, filled, filled_quote, reason_code, venue, child_id, trade_id, is_outcome, balances.asset, balances.available, "
         "balances.locked, hash, toUnixTimestamp64Micro(at) FROM order_events FINAL",
+        database,
     )
     theirs = {
         (int(r[0]), int(r[1])): (
@@ -72,12 +73,13 @@ def clickhouse_equals_log(log: Log, address: str) -> Iterator[str]:
         address,
         "SELECT kafka_partition, kafka_offset, fill_id, account_id, order_id, client_order_id, child_id, venue, symbol, side, price, "
         "quantity, fee, fee_asset, liquidity, arrival_mid, best_single_price FROM fills FINAL",
+        database,
     )
     rows = {
         (int(r[0]), int(r[1])): (*r[2:10], *map(units, r[10:13]), *r[13:15], *map(units, r[15:17])) for r in answer.rows
     }
     yield from _differ("fills", {(e.partition, e.offset): _fill_row(f) for e, f in log.fills()}, rows)
-    answer = ask(address, "SELECT order_id, account_id, state, filled, filled_quote FROM orders")
+    answer = ask(address, "SELECT order_id, account_id, state, filled, filled_quote FROM orders", database)
     last = {e.order_id: (e.account_id, e.state.value, e.filled, e.filled_quote) for _, e in log.events() if e.order_id}
     yield from _differ("orders", last, {r[0]: (r[1], r[2], units(r[3]), units(r[4])) for r in answer.rows})
 
