@@ -9,8 +9,8 @@ connection at a time. Rules:
 
 * the offsets go first: while the markers of the last transaction are being written the group coordinator says "not yet" at once, where a
   broker that is produced to would wait its own back-off of 20 ms;
-* nothing is retried in the middle of a transaction but what the broker itself calls "not yet" (`CONCURRENT_TRANSACTIONS`); any other
-  error leaves the producer unusable until `fence`, which is always safe;
+* in the middle of a transaction only that is tried again of which the broker says that nothing happened: "not yet"
+  (`CONCURRENT_TRANSACTIONS`), and "not here" of a partition whose leader moves; any other error leaves the producer unusable until `fence`, which is always safe;
 * an error of EndTxn is an unknown outcome: only fencing and then reading the committed offsets tells what happened;
 * `Fenced` means that somebody else owns the task now: it must be closed.
 """
@@ -42,7 +42,9 @@ NO_ERROR, NOT_YET = 0, 51
 FENCED_CODES = frozenset({47, 90})  # INVALID_PRODUCER_EPOCH, PRODUCER_FENCED
 SUPERSEDED_CODES = frozenset({22, 25, 82})  # ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID
 NOT_HERE_CODES = frozenset({14, 15, 16})  # the coordinator is loading, unknown, or another
-REBALANCING = 27
+MOVING_CODES = frozenset({3, 5, 6})  # the broker does not lead the partition (any more, or yet): nothing was appended
+AGAIN_CODES = MOVING_CODES | {NOT_YET}
+MOVING_SECONDS = 10.0
 
 
 class CommitFailed(Exception):
@@ -221,40 +223,38 @@ class TransactionalProducer:
         return rounds
 
     async def _produce(self, batches: Mapping[Place, tuple[bytes, int]], appended: dict[Place, Appended]) -> None:
-        by_node: dict[int, list[Place]] = {}
-        for place in batches:
-            by_node.setdefault(self._link.leader(place), []).append(place)
-        if len(by_node) == 1:
-            ((node, places),) = by_node.items()
-            await self._produce_to(node, {p: batches[p] for p in places}, appended)
-        else:
-            await asyncio.gather(
-                *(self._produce_to(node, {p: batches[p] for p in ps}, appended) for node, ps in by_node.items())
-            )
+        left, deadline = dict(batches), time.monotonic() + MOVING_SECONDS
+        while True:
+            by_node: dict[int, list[Place]] = {}
+            for place in left:
+                by_node.setdefault(self._link.leader(place), []).append(place)
+            answers = await asyncio.gather(*(self._produce_to(node, left, places) for node, places in by_node.items()))
+            codes = set()
+            for place, code, base in (row for answer in answers for row in answer):
+                if code in AGAIN_CODES and time.monotonic() < deadline:
+                    codes.add(code)
+                    continue
+                self._check(code, f"producing to {place[0]}[{place[1]}]")
+                before = appended.get(place)
+                appended[place] = Appended(before.first if before else base, base + left.pop(place)[1])
+            if not left:
+                return
+            await asyncio.sleep(NOT_YET_SECONDS)
+            if codes & MOVING_CODES:
+                await self._link.refresh()
 
     async def _produce_to(
-        self, node: int, batches: Mapping[Place, tuple[bytes, int]], appended: dict[Place, Appended]
-    ) -> None:
-        left = dict(batches)
-        while left:
-            topics: dict[str, list[tuple[int, bytes, dict[int, bytes]]]] = {}
-            for (topic, partition), (data, _) in left.items():
-                topics.setdefault(topic, []).append((partition, data, {}))
-            request = Produce(
-                self.transactional_id, -1, int(ROUND_SECONDS * 1000), [(t, ps, {}) for t, ps in topics.items()], {}
-            )
-            answer = await self._send(node, request)
-            for topic, partitions, _ in answer.topics:
-                for partition, code, base, *_rest in partitions:
-                    if code == NOT_YET:
-                        continue
-                    self._check(code, f"producing to {topic}[{partition}]")
-                    place = (topic, partition)
-                    _, count = left.pop(place)
-                    before = appended.get(place)
-                    appended[place] = Appended(before.first if before else base, base + count)
-            if left:
-                await asyncio.sleep(NOT_YET_SECONDS)
+        self, node: int, batches: Mapping[Place, tuple[bytes, int]], places: Sequence[Place]
+    ) -> list[tuple[Place, int, int]]:
+        """One request; `(place, error code, base offset)` of each place."""
+        topics: dict[str, list[tuple[int, bytes, dict[int, bytes]]]] = {}
+        for place in places:
+            topics.setdefault(place[0], []).append((place[1], batches[place][0], {}))
+        request = Produce(
+            self.transactional_id, -1, int(ROUND_SECONDS * 1000), [(t, ps, {}) for t, ps in topics.items()], {}
+        )
+        answer = await self._send(node, request)
+        return [((topic, p[0]), p[1], p[2]) for topic, partitions, _ in answer.topics for p in partitions]
 
     async def _send_offsets(self, offsets: Mapping[Place, int], membership: Membership) -> None:
         topics: dict[str, list[Any]] = {}
