@@ -47,7 +47,7 @@ K, S = EventKind, OrderState
 PARTITIONS = 3
 TOPICS = ("orders.events", "fills", "market.quotes")
 DEADLINE = 90.0
-LAST_OF_OCTOBER = 1_730_419_195_000_000  # five seconds before a month ends
+LAST_OF_OCTOBER = 1_730_419_198_500_000  # a second and a half before a month ends
 
 
 class World:

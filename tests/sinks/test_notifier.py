@@ -182,7 +182,7 @@ def test_webhook_once_by_key_through_kills_and_faults(log: Log, receiver: Receiv
         return [None, 503, 408, 429][int(fault * 100)]
 
     receiver.answer = answer
-    log.write_much(World(44, ACCOUNTS), 1_200)
+    log.write_much(World(44, ACCOUNTS), 700)
     process = notifier(log, tmp_path, webhook=receiver.url)
     process.storm(4, lambda: len(receiver.posts), len(expected(log)), chance)
     process.start().until_carried(TOPICS)
