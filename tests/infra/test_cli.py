@@ -1,0 +1,115 @@
+"""The command line teaches, is quick to say nothing, and fails in words and with an exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from infra.cli import app
+from infra.client import text, units
+
+HEAVY = ("confluent_kafka", "ccxt", "httpx", "fastavro", "faust", "aiokafka", "redis", "clickhouse_connect", "chdb")
+LEAVES = [
+    *("demo", "up", "down", "status", "env", "verify", "query", "route", "check"),
+    *("order place", "order cancel", "order show", "order list", "order watch"),
+    *("account deposit", "account withdraw", "account balances"),
+    *("worker", "feed", "execute", "sink", "simulate"),
+]
+PARTS = ("worker", "feed", "execute", "sink", "simulate")  # they become the part, which prints what it prints
+
+
+def bestex(*arguments: str, home: Path | None = None) -> tuple[int, str, str]:
+    environment = {"BESTEX_HOME": str(home)} if home else {}
+    result = CliRunner().invoke(app, list(arguments), env=environment)
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.mark.parametrize("command", LEAVES)
+def test_every_command_has_help(command: str) -> None:
+    code, out, _ = bestex(*command.split(), "--help")
+    assert code == 0
+    assert "Usage:" in out
+    if command not in PARTS:
+        assert "--json" in out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        f"import sys; sys.argv = ['bestex', '--help']\nimport atexit\nfrom infra.cli import main\n"
+        f"atexit.register(lambda: print('HEAVY', [m for m in {HEAVY!r} if m in sys.modules]))\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "HEAVY []" in done.stdout
+    assert "bestex demo" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["order", "place", "alice", "BTC/USDT", "buy", "0.1"],
+        ["order", "cancel", "alice", "x"],
+        ["order", "list", "alice"],
+        ["order", "show", "alice", "x"],
+        ["account", "deposit", "alice", "USDT", "1"],
+        ["account", "balances", "alice"],
+        ["query", "SELECT 1"],
+        ["verify"],
+        ["env"],
+    ],
+)
+def test_without_a_system_each_says_how_to_start_one(tmp_path: Path, command: list[str]) -> None:
+    code, out, err = bestex(*command, "--json", home=tmp_path)
+    assert code == 1
+    assert "bestex up" in json.loads(out.splitlines()[-1])["error"]
+    assert "bestex up" in " ".join(err.split())
+
+
+def test_status_of_nothing_is_not_well(tmp_path: Path) -> None:
+    code, out, _ = bestex("status", "--json", home=tmp_path)
+    said = json.loads(out.splitlines()[-1])
+    assert code == 1 and said["well"] is False
+    assert {s["state"] for s in said["servers"].values()} == {"stopped"}
+    assert {p["state"] for p in said["parts"].values()} == {"stopped"}
+
+
+def test_down_of_nothing_is_fine(tmp_path: Path) -> None:
+    code, out, _ = bestex("down", "--json", home=tmp_path)
+    assert code == 0 and json.loads(out.splitlines()[-1])["stopped"] is True
+
+
+@pytest.mark.parametrize("bad", ["0.000000001", "many", "NaN", "inf", ""])
+def test_amounts_that_are_none_are_refused(bad: str) -> None:
+    with pytest.raises(ValueError, match=r"is (finer|not a number)"):
+        units(bad)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"), [("0.1", "0.1"), ("100000", "100000"), ("0.00000001", "0.00000001"), ("-3", "-3")]
+)
+def test_amounts_are_exact_both_ways(given: str, shown: str) -> None:
+    assert text(units(given)) == shown
+
+
+def test_a_demo_home_must_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("")
+    code, out, _ = bestex("demo", "--json", "--home", str(tmp_path))
+    assert code == 1 and "not empty" in json.loads(out.splitlines()[-1])["error"]
+
+
+def test_a_recording_that_is_none_ends_the_demo_in_words(tmp_path: Path) -> None:
+    (tmp_path / "nothing.gz").write_text("not a recording\n")
+    code, out, _ = bestex("demo", "--json", "--replay", f"x={tmp_path / 'nothing.gz'}")
+    assert code == 1 and "nothing.gz" in json.loads(out.splitlines()[-1])["error"]
+
+
+def test_route_needs_nothing_running() -> None:
+    snapshot = Path(__file__).parents[3] / "shared" / "data" / "snapshots" / "four-venues-2019.json.gz"
+    if not snapshot.exists():
+        pytest.skip("the recorded snapshot is not here")
+    code, out, _ = bestex("route", str(snapshot), "BTC/USD", "buy", "500", "--json")
+    assert code == 0 and round(json.loads(out.splitlines()[-1])["saving_bps"], 1) == 48.4
