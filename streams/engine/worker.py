@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -177,11 +178,15 @@ class AgentApp(App):
         following = asyncio.create_task(self.broadcasts.run())
         try:
             await asyncio.wait({following, self.engine.failed}, return_when=asyncio.FIRST_COMPLETED)
-            for ended in (self.engine.failed, following):
-                if ended.done() and (error := ended.exception()) is not None:
-                    await self.crash(error)
-        finally:
+        except asyncio.CancelledError:
             following.cancel()
+            raise
+        reason = next(e for f in (self.engine.failed, following) if f.done() and (e := f.exception()) is not None)
+        log.critical("%s cannot go on: %s", self.definition.name, reason, exc_info=reason)
+        await self.engine.close(keep=False)
+        # What is committed is committed and what is not is read again: there is nothing that a longer farewell would save.
+        logging.shutdown()
+        os._exit(1)
 
     def _announce(self, partitions: list[int]) -> None:
         """One line on stdout for whoever started us: all tasks given to this process are open."""
