@@ -177,7 +177,7 @@ class AgentApp(App):
     async def _until_failed(self) -> None:
         following = asyncio.create_task(self.broadcasts.run())
         try:
-            await asyncio.wait({following, self.engine.failed}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({following, self.engine.failed}, return_when=asyncio.FIRST_EXCEPTION)
         except asyncio.CancelledError:
             following.cancel()
             raise
