@@ -96,7 +96,7 @@ def test_replication_that_the_cluster_lacks_is_refused_and_makes_nothing(stack: 
 
 def test_every_record_is_registered_and_held_to_backward(stack: Addresses) -> None:
     codec = topics.register(ConfluentRegistry(stack.registry))
-    client = SchemaRegistryClient({"url": stack.registry})
+    client = SchemaRegistryClient({"url": stack.registry, "timeout": 30})
     for name, cls in BY_NAME.items():
         latest = client.get_latest_version(name)
         assert latest.schema is not None

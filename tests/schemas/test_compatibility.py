@@ -65,7 +65,7 @@ CHANGES: dict[str, tuple[dict[str, Any], bool]] = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_ours_and_the_registrys_verdict(name: str, stack: Addresses) -> None:
     change, fine = CHANGES[name]
-    client = SchemaRegistryClient({"url": stack.registry})
+    client = SchemaRegistryClient({"url": stack.registry, "timeout": 30})
     subject = f"compat-{uuid.uuid4().hex}"
     client.register_schema(subject, Schema(json.dumps(schema()), "AVRO"))
     client.set_compatibility(subject, level="BACKWARD")

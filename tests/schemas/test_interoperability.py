@@ -26,7 +26,7 @@ def codec(stack: Addresses) -> Codec:
 
 @pytest.fixture(scope="module")
 def client(stack: Addresses) -> SchemaRegistryClient:
-    return SchemaRegistryClient({"url": stack.registry})
+    return SchemaRegistryClient({"url": stack.registry, "timeout": 30})
 
 
 @pytest.mark.parametrize("cls", records.RECORDS, ids=lambda cls: cls.__name__)
