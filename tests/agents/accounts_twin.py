@@ -35,6 +35,11 @@ class Child:
     ended: str = ""
     counted: int = 0
     asked: bool = False  # a cancel is on its way
+    asks: int = 0  # how often one was sent
+
+    def ask(self) -> None:
+        if self.alive and not self.asked:
+            self.asked, self.asks = True, self.asks + 1
 
     @property
     def filled(self) -> int:
@@ -61,7 +66,6 @@ class Order:
     wanted: bool = False  # a cancel is wanted
     working: bool = False
     children: dict[str, Child] = field(default_factory=dict)
-    late: bool = False
 
     @property
     def filled(self) -> int:
@@ -145,7 +149,7 @@ class Twin:
             return self.outcomes.append("CANCEL_DENIED")
         order.wanted, order.state = True, "PENDING_CANCEL"
         for child in order.children.values():
-            child.asked = child.asked or child.alive
+            child.ask()
         return self.outcomes.append("CANCEL_REQUESTED")
 
     def modify(self, m: ModifyOrder) -> None:
@@ -160,7 +164,9 @@ class Twin:
             return
         order.planned = True
         for c in p.children:
-            order.children[c.child_id] = Child(c.venue, c.quantity, asked=order.wanted)
+            order.children[c.child_id] = child = Child(c.venue, c.quantity)
+            if order.wanted:
+                child.ask()
         self.settle(p.account_id, order)
 
     def report(self, r: ExecutionReport, name: str) -> None:

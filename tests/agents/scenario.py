@@ -10,8 +10,8 @@ A scenario is a text of lines `what happens => events | balances`. What happens 
     o1.1 cancelled 0.4                   the number is what the venue says was filled
     quote 59990 60010                    close b                         (instrument)
 
-`events` are KIND>STATE or KIND>STATE:CODE in their order, `dead:CAUSE` for a dead letter, empty for nothing; `balances` are
-`ASSET available locked [owed]`, those named, joined by commas. Lines without `=>` are only done; # at the start is a comment.
+`events` are KIND>STATE or KIND>STATE:CODE in their order, then `ask:o1.1` for a child that its venue is asked to cancel and `dead:CAUSE` for
+a dead letter; empty for nothing. `balances` are `ASSET available locked [owed]`, those named, joined by commas. Lines without `=>` are only done; # at the start is a comment.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class Scenario:
     def __init__(self, settings: RiskSettings | None = None) -> None:
         self.driver = Driver(accounts_agent(settings), now=START)
         self.venues: dict[str, str] = {}  # child id -> venue
-        self.told = self.dead = self.transfers = 0
+        self.told = self.asked = self.dead = self.transfers = 0
         for venue in ("a", "b"):
             self.driver.feed("instruments", f"{venue}|{SYMBOL}", instrument(venue))
 
@@ -174,6 +174,9 @@ class Scenario:
         events = self.driver.records("orders.events")
         fresh, self.told = events[self.told :], len(events)
         found = [f"{e.kind}>{e.state}" + (f":{e.reason_code}" if e.reason_code else "") for e in fresh]
+        cancels = self.driver.records("venue.orders")
+        found += [f"ask:{c.child_id}" for c in cancels[self.asked :]]
+        self.asked = len(cancels)
         letters = [x for topic in (COMMANDS, TRANSFERS, ACKS) for x in self.driver.records(topic + ".dlq")]
         found += [f"dead:{x.cause}" for x in letters[self.dead :]]
         self.dead = len(letters)

@@ -115,6 +115,7 @@ SCENARIOS = {
         buy 1 @ 60000 as o1
         plan o1: a 0.5 @ 60000, b 0.5 @ 60000
         o1.1 accepted
+        cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL ask:o1.1 ask:o1.2
         cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL
         o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED
         o1.2 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED CLOSED>CANCELLED:CLIENT_CANCEL | USDT 100000 0
@@ -125,7 +126,7 @@ SCENARIOS = {
         buy 1 @ 60000 as o1
         cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL
         cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL
-        plan o1: a 1 @ 60000                           => ROUTED>PENDING_CANCEL
+        plan o1: a 1 @ 60000                           => ROUTED>PENDING_CANCEL ask:o1.1
         o1.1 accepted                                  => WORKING>PENDING_CANCEL
         o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED CLOSED>CANCELLED:CLIENT_CANCEL
     """,
@@ -139,7 +140,7 @@ SCENARIOS = {
         deposit 100000 USDT
         buy 1 @ 60000 as o1
         plan o1: a 1 @ 60000
-        cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL
+        cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL ask:o1.1
         o1.1 fill 1 @ 60000 #1                         => FILL>FILLED | USDT 40000 0, BTC 1 0
         o1.1 cancel_rejected                           =>
         cancel o1                                      => CANCEL_DENIED>FILLED:ALREADY_CLOSED
@@ -156,7 +157,7 @@ SCENARIOS = {
         o1.1 cancel_rejected                           => CANCEL_REJECTED>PENDING_CANCEL
         o1.2 cancelled 0                               => CHILD_CLOSED>WORKING:VENUE_CANCELLED
         o1.1 fill 0.1 @ 60000 #1                       => FILL>PARTIALLY_FILLED
-        cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL
+        cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL ask:o1.1
         o1.1 cancel_rejected                           => CANCEL_REJECTED>PARTIALLY_FILLED
     """,
     "a cancelled child waits for the fills that its venue counted": """

@@ -20,7 +20,6 @@ from schemas.records import (
     ExecutionKind,
     ExecutionReport,
     ModifyOrder,
-    OrderState,
     PlaceOrder,
     Record,
     RoutePlan,
@@ -32,7 +31,6 @@ from schemas.records import (
 from streams.agents.accounts import ACCOUNTS, ORDERS, accounts_agent
 from streams.domain.events import first_break, order_id_of
 from streams.domain.ledger import check
-from streams.domain.orders import CLOSED
 from streams.engine.driver import Driver
 from tests.agents.accounts_twin import OVER, Twin
 from tests.agents.scenario import (
@@ -380,12 +378,8 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
         if self.pending:
             return
         asked = Counter(c.child_id for c in self.driver.records("venue.orders"))
-        for order in self.driver.all(ORDERS).values():
-            for c in order.children:
-                if c.cancel_sent:
-                    assert asked[c.child_id]
-                if order.state is OrderState.PENDING_CANCEL and c.state not in CLOSED:
-                    assert asked[c.child_id], "an order that is being cancelled asks every child that lives"
+        children = [pair for order in self.twin.orders.values() for pair in order.children.items()]
+        assert asked == {child_id: child.asks for child_id, child in children if child.asks}
 
     def teardown(self) -> None:
         self.flush()
