@@ -31,7 +31,7 @@ from schemas.records import (
 from streams.domain.commands import cancel_children
 from streams.domain.decision import Impossible, Step, replace
 from streams.domain.events import fill_id
-from streams.domain.ledger import settle
+from streams.domain.ledger import AmountOutOfRange, settle
 from streams.domain.money import MAX, assets_of, notional
 from streams.domain.orders import CHILD_ON, CLOSED, ChildOn, On, child, is_open, parent
 
@@ -165,12 +165,10 @@ def _filled(step: Step, at: int, one: ChildState, report: ExecutionReport) -> No
     state = parent(order.state, On.FILL_ALL if total == order.quantity else On.FILL)
     left = settle(step.funds, order, price, quantity, fee, fee_asset)
     _put(step, at, one)
-    step.order = order = replace(
-        step.the_order(),
-        filled=total,
-        filled_quote=order.filled_quote + notional(price, quantity),
-        locked=left,
-    )
+    worth = order.filled_quote + notional(price, quantity)
+    if worth >= MAX:
+        raise AmountOutOfRange(f"fills worth {worth}")
+    step.order = order = replace(step.the_order(), filled=total, filled_quote=worth, locked=left)
     if state is OrderState.FILLED:
         step.close(On.FILL_ALL, "")
     else:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from schemas.body import avro_body
-from schemas.records import ExecutionKind, OrderType, Quote, Side, TimeInForce
+from schemas.records import ExecutionKind, ExecutionReport, OrderType, Quote, Side, TimeInForce
 from streams.agents.accounts import ACCOUNTS, ORDERS
 from streams.domain.events import first_break, order_id_of
 from streams.domain.ledger import check
 from streams.domain.risk import RiskSettings
 from tests.agents.scenario import ACKS, COMMANDS, START, SYMBOL, S, Scenario, instrument, place, report, units
+from tests.strategies import MONEY
 
 SCENARIOS = {
     "a limit buy is filled at two venues; fees in base": """
@@ -277,6 +280,11 @@ SCENARIOS = {
 def test_scenario(name: str) -> None:
     scenario = Scenario()
     scenario.run(SCENARIOS[name])
+    assert_adds_up(scenario)
+
+
+def assert_adds_up(scenario: Scenario) -> None:
+    """The log is whole and the money of every account is all there."""
     driver = scenario.driver
     events = driver.records("orders.events")
     for account, state in driver.all(ACCOUNTS).items():
@@ -425,3 +433,48 @@ def test_a_changed_event_breaks_the_chain() -> None:
     assert first_break(forged, avro_body) == "acct #2: is not what was hashed"
     assert first_break(events[:1] + events[2:], avro_body) == "acct #3: follows #1"
     assert first_break(events[1:], avro_body) == "acct #2: follows #0"
+
+
+REPORTS = st.lists(
+    st.builds(
+        report,
+        st.just("acct"),
+        st.just(order_id_of("acct", "o1")),
+        st.sampled_from(["o1.1", "o1.2", "o1.3"]),
+        st.sampled_from("ab"),
+        st.sampled_from(ExecutionKind),
+        trade_id=st.none() | st.sampled_from(["", "1", "2", "3", "4"]),
+        price=st.none() | MONEY | st.just(60_000 * S),
+        quantity=st.none() | MONEY | st.integers(1, S),
+        fee=st.none() | MONEY | st.integers(-S, S),
+        fee_asset=st.none() | st.sampled_from(["BTC", "USDT", "BNB", ""]),
+        cumulative_quantity=st.none() | MONEY | st.integers(0, S),
+    ),
+    max_size=30,
+)
+
+
+@settings(deadline=None)
+@given(REPORTS, st.booleans())
+def test_whatever_venues_say_the_books_hold_and_nothing_breaks(reports: list[ExecutionReport], cancel: bool) -> None:
+    scenario = Scenario()
+    scenario.run("""
+        deposit 100000 USDT
+        buy 1 @ 60000 as o1
+        plan o1: a 0.5 @ 60000, b 0.4 @ 60000
+    """)
+    if cancel:
+        scenario.run("cancel o1")
+    for one in reports:
+        scenario.driver.feed(ACKS, "acct", one)
+    scenario.driver.run()
+    assert_adds_up(scenario)
+    causes = {letter.cause for letter in scenario.driver.records(f"{ACKS}.dlq")}
+    assert causes <= {
+        "UNKNOWN_CHILD",
+        "REPORT_MISMATCH",
+        "MALFORMED_REPORT",
+        "OVERFILL",
+        "ILLEGAL_TRANSITION",
+        "AMOUNT_OUT_OF_RANGE",
+    }
