@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from infra.commands import accounts, demo, offline, orders, parts, query, system, verify
+from infra.commands import accounts, bench, demo, dlq, offline, orders, parts, query, system, verify
 
 app = typer.Typer(
     name="bestex",
@@ -38,6 +38,8 @@ query.add(app)
 verify.add(app)
 offline.add(app)
 parts.add(app)
+dlq.add(app)
+bench.add(app)
 
 
 def main() -> None:

@@ -9,13 +9,10 @@ changelog's last values equal what was fed, every timer fired exactly once, ever
 from __future__ import annotations
 
 import contextlib
-import json
 import random
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -31,6 +28,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from infra.chaos.engine_worker import TIMER_EVERY
+from infra.chaos.process import Worker
 from infra.settings import Addresses, Settings
 from infra.stack import Stack
 from schemas.codec import Codec
@@ -70,62 +68,6 @@ class Verdict:
     unresolved: int = 0
 
 
-class Worker:
-    """One worker process, restarted under its own name and in its own home."""
-
-    def __init__(self, home: Path, config: dict[str, Any]) -> None:
-        self.home, self._config = home, config
-        self._process: subprocess.Popen[bytes] | None = None
-        self._since = 0
-        home.mkdir(parents=True)
-
-    @property
-    def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
-    def start(self) -> None:
-        path = self.home / "config.json"
-        path.write_text(json.dumps({**self._config, "home": str(self.home)}))
-        with (self.home / "log").open("ab") as log:
-            self._since = log.tell()
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "infra.chaos.engine_worker", str(path)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def ready(self) -> bool:
-        """Whether its tasks have been open since it started."""
-        with (self.home / "log").open("rb") as log:
-            log.seek(self._since)
-            return self.alive and b'{"ready": ' in log.read()
-
-    def signal(self, number: int) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def wait(self, seconds: float) -> bool:
-        """Whether it ended in time."""
-        assert self._process is not None
-        try:
-            self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
-
-    def kill(self) -> None:
-        if self.alive:
-            self.signal(signal.SIGKILL)
-            self.wait(30)
-
-
 class Chaos:
     """One run over a stack of its own."""
 
@@ -153,7 +95,7 @@ class Chaos:
             "session_seconds": SESSION_SECONDS,
             "transactions": self.plan.transactions,
         }
-        return Worker(self._home / f"worker-{number}", config)
+        return Worker(self._home / f"worker-{number}", config, ["infra.chaos.engine_worker"])
 
     def run(self) -> Verdict:
         """Feed and torment, then let all settle, then prove."""

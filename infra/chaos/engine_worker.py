@@ -122,6 +122,7 @@ def main(path: Path) -> None:
             home=Path(config["home"]),
             instance=config["instance"],
             session_seconds=config["session_seconds"],
+            web_port=0,
             engine=EngineSettings(write_seconds=0.5),
         ),
     )

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from work import Progress, config, decode, encode
-
+from infra.bench.engine.work import Progress, config, decode, encode
 from schemas.records import ClientId
 from streams.engine.agent import Agent, Context, Input, Message, Table
 from streams.engine.engine import EngineSettings

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from confluent_kafka import Consumer, Producer
-from work import Progress, config, decode, encode
+
+from infra.bench.engine.work import Progress, config, decode, encode
 
 
 def main() -> None:
@@ -52,13 +53,14 @@ def main() -> None:
             producer.begin_transaction()
         dirty = set()
         for message in messages:
-            order = decode(message.value())
+            partition = message.partition() or 0
+            order = decode(message.value() or b"")
             user = order["user_id"]
             counts[user] = counts.get(user, 0) + 1
-            dirty.add((user, message.partition()))
-            producer.produce(out, encode(order), message.key(), message.partition())
-        for user, partition in dirty:
-            producer.produce(log, b"%d" % counts[user], user, partition)
+            dirty.add((user, partition))
+            producer.produce(out, encode(order), message.key(), partition)
+        for user, place in dirty:
+            producer.produce(log, b"%d" % counts[user], user, place)
         if transactional:
             producer.send_offsets_to_transaction(
                 consumer.position(consumer.assignment()), consumer.consumer_group_metadata()

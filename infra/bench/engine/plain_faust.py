@@ -6,10 +6,12 @@ At-least-once, which is what plain Faust has. An output counts as safe when the 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import faust
 import uvloop
-from work import Progress, config, decode, encode
+
+from infra.bench.engine.work import Progress, config, decode, encode
 
 c = config()
 uvloop.install()
@@ -31,8 +33,7 @@ app = faust.App(
     producer_max_batch_size=262_144,
     producer_compression_type="lz4",
 )
-app.producer_max_messages = 10_000
-raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+raw: Any = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
 source = app.topic(c["topic"], **raw)
 out = app.topic(c["out"], partitions=4, **raw)
 counts = app.Table("counts", default=int, partitions=4)
@@ -40,17 +41,18 @@ progress = Progress()
 
 
 @app.agent(source)
-async def work(stream: faust.StreamT) -> None:
-    app.producer.buffer.max_messages = 10_000
+async def work(stream: Any) -> None:
+    producer: Any = app.producer
+    producer.buffer.max_messages = 10_000
     async for event in stream.events():
         progress.started()
         order = decode(event.value)
         counts[order["user_id"]] += 1
-        sent = await out.send(key=event.key, value=encode(order))
+        sent: Any = await out.send(key=event.key, value=encode(order))
         sent.add_done_callback(lambda _: progress.done(1))
 
 
-@app.timer(0.3)
+@app.timer(0.3)  # type: ignore[untyped-decorator]  # Faust's own is
 async def tell() -> None:
     if progress.first:
         progress.tell()
