@@ -70,9 +70,8 @@ def _admin(properties: tuple[tuple[str, Any], ...]) -> AdminClient:
 
 def members(kafka: Mapping[str, Any], group: str) -> int:
     """How many members of a consumer group have partitions to read."""
-    described = (
-        admin(kafka).describe_consumer_groups([group], request_timeout=SILENCE_SECONDS)[group].result(SILENCE_SECONDS)
-    )
+    client = admin(kafka)
+    described = patiently(lambda: client.describe_consumer_groups([group])[group].result(SILENCE_SECONDS))
     return sum(1 for m in described.members if m.assignment and m.assignment.topic_partitions)
 
 
@@ -87,7 +86,8 @@ def behind(kafka: Mapping[str, Any], group: str, topics: Sequence[str]) -> int:
     finally:
         consumer.close()
     asked = ConsumerGroupTopicPartitions(group, [TopicPartition(p.topic, p.partition) for p in places])
-    answer = patiently(lambda: admin(kafka).list_consumer_group_offsets([asked])[group].result(SILENCE_SECONDS))
+    client = admin(kafka)
+    answer = patiently(lambda: client.list_consumer_group_offsets([asked])[group].result(SILENCE_SECONDS))
     committed = {(p.topic, p.partition): p.offset for p in answer.topic_partitions}
     return sum(1 for _ in read_to_end(kafka, topics, committed))
 
