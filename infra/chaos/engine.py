@@ -56,6 +56,7 @@ class Plan:
     transactions: bool = True
     pause: tuple[float, float] = (0.3, 1.5)
     settle_seconds: float = 120.0
+    kinds: tuple[str, ...] = KINDS
 
 
 @dataclass(slots=True)
@@ -99,15 +100,16 @@ class Chaos:
 
     def run(self) -> Verdict:
         """Feed and torment, then let all settle, then prove."""
+        plan = self.plan
         for worker in self._workers:
             worker.start()
         feeding = threading.Thread(target=self._feed, name="feed")
         feeding.start()
         try:
-            for n in range(self.plan.faults):
-                self._stopped.wait(self._random.uniform(*self.plan.pause))
+            for n in range(plan.faults):
+                self._stopped.wait(self._random.uniform(*plan.pause))
                 # Every kind once, then by lot.
-                kind = KINDS[n] if n < len(KINDS) else self._random.choice(KINDS)
+                kind = plan.kinds[n] if n < len(plan.kinds) else self._random.choice(plan.kinds)
                 struck = self._inflict(kind)
                 self.faults[kind] += struck
                 self._tell(f"{n + 1}/{self.plan.faults} {kind}{'' if struck else ' missed'}, {self._fed:,} fed")
