@@ -95,6 +95,10 @@ def demo(
             emit(summary.as_json())
         else:
             out().print(render(summary))
+            if keep:
+                out().print(
+                    "Everything still runs: name its folder to the other commands with [cyan]--home[/], end it with [cyan]bestex down[/]."
+                )
         if summary.invariants.violations:
             err().print(
                 f"[red]{summary.invariants.violations} violations[/], the first: {summary.invariants.first_offender}",

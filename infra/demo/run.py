@@ -22,7 +22,7 @@ from infra.demo.outside import Outside
 from infra.demo.report import Summary, summarise
 from infra.demo.tracker import Key, Tracker
 from infra.demo.world import World, generated, recorded
-from infra.pipeline import FOLDER, SINKS, WORKERS, Pipeline, Running, launch
+from infra.pipeline import FOLDER, SINKS, WORKERS, Pipeline, Running, end, launch
 from infra.settings import Addresses, Settings
 from infra.stack import Stack, process
 from infra.supervisor import PipelineError
@@ -43,7 +43,7 @@ ENDED_SECONDS, SILENCE_SECONDS = 240.0, 60.0
 SETTLE_SECONDS = 60.0
 CANCEL_AFTER = 2.0  # a resting order that its client gives up, is given up so long after it was placed
 ASK_AGAIN = 20.0
-UNDER_WAY = 100  # orders that are to end by themselves and have not: more are not sent
+UNDER_WAY = 64  # orders that are to end by themselves and have not: more are not sent
 
 
 class DemoFailed(RuntimeError):
@@ -112,6 +112,10 @@ def _run(options: Options, home: Path, tell: Reporter, begun: float) -> Summary:
     with ExitStack() as held:
         stack = Stack(home, settings, tell.step, detached=options.keep)
         held.enter_context(stack)
+        kept = held.enter_context(ExitStack())  # what is to stay ends all the same when the demo fails
+        if options.keep:
+            kept.callback(stack.stop)
+            kept.callback(end, home)
         addresses = stack.addresses
         kafka = settings.kafka_client(addresses.kafka)
         topics.create(kafka)
@@ -136,7 +140,8 @@ def _run(options: Options, home: Path, tell: Reporter, begun: float) -> Summary:
             restarts=live.restarts(),
             seconds=time.monotonic() - begun,
         )
-        tell.phase("ending everything" if not options.keep else "done")
+        kept.pop_all()
+        tell.phase(f"left running in {home}" if options.keep else "ending everything")
     return summary
 
 

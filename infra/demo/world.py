@@ -87,7 +87,7 @@ def rate(text: str) -> int:
     return int(whole) * 10**8 + int(part[:8].ljust(8, "0"))
 
 
-def generated(seed: int, updates_per_s: int = 10) -> World:
+def generated(seed: int, updates_per_s: int = 5) -> World:
     """Three venues whose books move around one mid each for three symbols."""
     books: list[Mapping[str, Any]] = [
         {
@@ -102,7 +102,7 @@ def generated(seed: int, updates_per_s: int = 10) -> World:
     return _world(list(zip(NAMES, books, strict=True)), tuple(MIDS), seed, 1.0)
 
 
-def recorded(replays: Sequence[str], seed: int, speed: float, updates_per_s: int = 10) -> World:
+def recorded(replays: Sequence[str], seed: int, speed: float, updates_per_s: int = 5) -> World:
     """Venues that replay recordings, and as many that follow the first of them as make three.
 
     A replay is ``FILE`` (each venue in it plays itself) or ``VENUE=FILE``. Raises `ValueError` for a recording without books, `OSError`.

@@ -143,6 +143,24 @@ def test_a_part_that_dies_comes_back(system: System) -> None:
     assert system("order", "place", "carol", "ETH/USDT", "buy", "0.5")["outcome"] == "ACCEPTED"
 
 
+def test_one_part_alone_joins_the_others(system: System) -> None:
+    command = [sys.executable, "-m", "infra.cli", "worker", "accounts"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=system.clean
+    ) as worker:
+        assert worker.stdout is not None
+        shared = json.loads(worker.stdout.readline())["ready"]  # the test's own time-out bounds this
+        assert 0 < len(shared) < 4
+        system("account", "deposit", "dora", "USDT", "50000")
+        assert system("order", "place", "dora", "BTC/USDT", "buy", "0.01")["outcome"] == "ACCEPTED"
+        worker.terminate()
+        assert worker.wait(60) == 0
+    # and one that is not told of its venues says so
+    command = [sys.executable, "-m", "infra.cli", "feed"]
+    done = subprocess.run(command, capture_output=True, text=True, env=system.clean, check=False)
+    assert done.returncode == 1 and "BESTEX_VENUES" in done.stderr
+
+
 def _well(system: System) -> bool:
     command = [sys.executable, "-m", "infra.cli", "status", "--json"]
     return subprocess.run(command, capture_output=True, env=system.clean, check=False).returncode == 0
