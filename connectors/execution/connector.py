@@ -54,10 +54,11 @@ class Connector:
         name = settings.instance or f"{os.getpid()}-{os.urandom(4).hex()}"
         self._orders = settings.prefix + ORDERS
         self._writer = Writer(kafka, f"{settings.group}-{name}", codec, settings.linger, settings.prefix)
-        self._http = http_client(max((v.timeout for v in venues), default=3.0))
+        # One pool a venue: a pool looks through all of its connections at every request.
+        self._http = {v.name: http_client(v.timeout) for v in venues}
         self.desks = {
             v.name: Desk(
-                adapter(v, self._http), self._writer, self._spawn, settings.in_flight, settings.claim_ttl, settings.poll
+                adapter(v, self._http[v.name]), self._writer, self._spawn, settings.in_flight, settings.claim_ttl, settings.poll
             )
             for v in venues
         }
@@ -127,7 +128,8 @@ class Connector:
             await self._writer.close()
             for desk in self.desks.values():
                 await desk.adapter.close()
-            await self._http.aclose()
+            for http in self._http.values():
+                await http.aclose()
             self._thread.shutdown(wait=False)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

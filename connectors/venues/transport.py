@@ -46,10 +46,10 @@ class Headers(dict[str, str]):
 
 
 def http_client(timeout: float) -> httpx.AsyncClient:
-    """The client that all adapters of a process share. `timeout` in seconds, of each phase; connecting gets at most one."""
+    """A venue's client. `timeout` in seconds, of each phase; connecting gets at most one."""
     return httpx.AsyncClient(
         timeout=httpx.Timeout(timeout, connect=min(1.0, timeout)),
-        limits=httpx.Limits(max_connections=256, max_keepalive_connections=64, keepalive_expiry=30.0),
+        limits=httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=30.0),
         follow_redirects=False,
         trust_env=False,
     )
