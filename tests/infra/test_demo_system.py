@@ -97,7 +97,7 @@ def test_the_readme_from_nothing_to_a_fill(system: System) -> None:
         for line in subscriber.stdout:  # the test's own time-out bounds this
             if line.startswith(f"{placed} BUY "):
                 break
-        assert " BTC/USDT at " in line
+        assert line.split()[3] == "BTC/USDT" and line.split()[5] in ("alpha", "beta", "gamma")
     finally:
         subscriber.kill()
         subscriber.communicate()
