@@ -18,7 +18,7 @@ class ExecutionSettings:
     instance: str | None = None
     prefix: str = ""
     claim_ttl: float = 4.0
-    in_flight: int = 16
+    in_flight: int = 8
     claim_limit: int = 256
     linger: float = 0.004
     poll: float = 5.0

@@ -49,7 +49,7 @@ def http_client(timeout: float) -> httpx.AsyncClient:
     """A venue's client. `timeout` in seconds, of each phase; connecting gets at most one."""
     return httpx.AsyncClient(
         timeout=httpx.Timeout(timeout, connect=min(1.0, timeout)),
-        limits=httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=30.0),
+        limits=httpx.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=20.0),
         follow_redirects=False,
         trust_env=False,
     )
