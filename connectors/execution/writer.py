@@ -80,6 +80,10 @@ class Writer:
                 "partitioner": "murmur2_random",
                 "linger.ms": 0,
                 "compression.type": "lz4",
+                # A transaction that begins while the last one's markers are being written is told "not yet": the default wait, 100 ms, was
+                # most of an order's way to its venue.
+                "retry.backoff.ms": 2,
+                "retry.backoff.max.ms": 100,
             }
         )
         self._codec, self._linger = codec, linger
