@@ -142,9 +142,9 @@ class Runner:
     # --- partitions
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        # Opening may need the target, which may be down: not in a callback. Till then nothing is read.
-        consumer.assign(partitions)
-        consumer.pause(partitions)
+        # Opening may need the target, which may be down: not in a callback. Till then nothing is read, and so nothing is assigned. To
+        # assign and pause here and to resume at the opening will not do: one time in fifty librdkafka then never fetches a partition.
+        consumer.assign([])
         self._forget()
         self._unopened = {self._of(p.topic, p.partition) for p in partitions}
 
@@ -188,7 +188,6 @@ class Runner:
             # Written, and killed before the commit: said now, for those who read progress off the group.
             self._consumer.commit(offsets=ahead, asynchronous=False)
         self._consumer.assign(starts)
-        self._consumer.resume(starts)
         self._opened, self._unopened = opened, set()
         log.info("%s: at %s", self._name, ", ".join(f"{t.topic}/{t.partition}@{max(t.offset, 0)}" for t in starts))
 
