@@ -62,6 +62,12 @@ def place(step: Step, command: PlaceOrder) -> None:
     step.opened()
     step.order = order = replace(order, state=parent(order.state, On.ACCEPT))
     step.tell(EventKind.ACCEPTED, outcome=True)
+    route(step)
+
+
+def route(step: Step) -> None:
+    """Ask the router where what is left of the order goes."""
+    order = step.the_order()
     step.routes.append(
         RouteRequest(
             order_id=order.order_id,
@@ -70,7 +76,7 @@ def place(step: Step, command: PlaceOrder) -> None:
             side=order.side,
             order_type=order.order_type,
             time_in_force=order.time_in_force,
-            quantity=order.quantity,
+            quantity=order.quantity - order.filled,
             price=order.protection,
             attempt=order.attempt,
             accepted_at=order.accepted_at,

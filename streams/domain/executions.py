@@ -6,6 +6,9 @@ Rules:
 * a fill is applied once, by the venue's trade id within its child (a venue gives both sides of a trade one id, so a trade with
   oneself has two children); it pays from the order's reservation;
 * a child ends when the venue says so *and* all fills that the venue counts have come; then only is its order looked at;
+* when the market moved away before an immediate child arrived, what it left is routed again, at most `ATTEMPTS` times in all: a market order
+  is there to be filled, one that may rest to rest. Not so a limit order that takes what it can now, and not while a venue has not said
+  how much it filled: more than was wanted might come back;
 * the order ends when no child is open: FILLED, CANCELLED when its client wanted that, REJECTED when every venue refused all of it,
   else EXPIRED or CANCELLED as the venues said; what is still locked is given back to the last unit;
 * an UNKNOWN child keeps its order open and its money locked until the venue says what became of it.
@@ -23,12 +26,13 @@ from schemas.records import (
     Fill,
     OrderRecord,
     OrderState,
+    OrderType,
     PlannedChild,
     RoutePlan,
     Side,
     TimeInForce,
 )
-from streams.domain.commands import cancel_children
+from streams.domain.commands import cancel_children, route
 from streams.domain.decision import Impossible, Step, replace
 from streams.domain.events import fill_id
 from streams.domain.ledger import AmountOutOfRange, settle
@@ -40,6 +44,7 @@ NO_VENUE = "NO_VENUE"
 IOC_REMAINDER = "IOC_REMAINDER"
 CLIENT_CANCEL = "CLIENT_CANCEL"
 VENUE_CANCELLED = "VENUE_CANCELLED"
+ATTEMPTS = 10
 VENUE_EXPIRED = "VENUE_EXPIRED"
 VENUE_REJECTED = "VENUE_REJECTED"
 
@@ -61,14 +66,15 @@ def planned(step: Step, plan: RoutePlan) -> None:
     if wrong:
         raise Impossible("PLAN_MISMATCH", wrong)
     unplaced = (plan.reason or NO_VENUE) if plan.unrouted else ""
+    first = plan.attempt == 1  # what the market was when the order came
     step.order = replace(
         order,
         state=state,
         children=order.children + tuple(_child(c) for c in plan.children),
         planned=True,
         unrouted=plan.unrouted,
-        arrival_mid=plan.arrival_mid,
-        best_single_price=plan.best_single_price,
+        arrival_mid=plan.arrival_mid if first else order.arrival_mid,
+        best_single_price=plan.best_single_price if first else order.best_single_price,
         close_reason=unplaced,
     )
     step.tell(EventKind.ROUTED, unplaced)
@@ -253,11 +259,26 @@ def _back_if_refused(step: Step) -> None:
 
 def _end_if_done(step: Step) -> None:
     order = step.the_order()
-    if order.state in CLOSED or any(is_open(c) for c in order.children):
+    if order.state in CLOSED or not order.planned or any(is_open(c) for c in order.children):
+        return
+    if _missed(order):
+        step.order = replace(order, attempt=order.attempt + 1, planned=False, unrouted=0)
+        route(step)
         return
     on, code = _ending(order)
     step.close(on, code)
     step.tell(EventKind.CLOSED, code)
+
+
+def _missed(order: OrderRecord) -> bool:
+    """Whether quantity that had a child is left, of an order that is there to be filled or to rest."""
+    immediate = order.time_in_force is TimeInForce.IOC and order.order_type is not OrderType.MARKET
+    if immediate or order.state is OrderState.PENDING_CANCEL or order.attempt >= ATTEMPTS:
+        return False
+    left = [c for c in order.children if c.filled < c.quantity and c.state is not OrderState.REJECTED]
+    counted = all(c.expected is not None for c in left)
+    expired = any(c.state is OrderState.EXPIRED for c in left)
+    return counted and expired and order.quantity - order.filled > order.unrouted
 
 
 def _ending(order: OrderRecord) -> tuple[On, str]:

@@ -69,6 +69,7 @@ PARENT: Final[Mapping[tuple[S, On], S]] = {
     (S.ROUTING, On.END_CANCELLED): S.CANCELLED,  # by the venue
     (S.ROUTING, On.END_EXPIRED): S.EXPIRED,
     (S.ROUTING, On.END_REJECTED): S.REJECTED,
+    (S.WORKING, On.PLAN): S.WORKING,  # what the venues left is routed again
     (S.WORKING, On.WORK): S.WORKING,  # a further child
     (S.WORKING, On.FILL): S.PARTIALLY_FILLED,
     (S.WORKING, On.FILL_ALL): S.FILLED,
@@ -76,6 +77,7 @@ PARENT: Final[Mapping[tuple[S, On], S]] = {
     (S.WORKING, On.END_CANCELLED): S.CANCELLED,  # by the venue
     (S.WORKING, On.END_EXPIRED): S.EXPIRED,
     (S.WORKING, On.END_REJECTED): S.REJECTED,  # a venue may accept first and refuse then
+    (S.PARTIALLY_FILLED, On.PLAN): S.PARTIALLY_FILLED,
     (S.PARTIALLY_FILLED, On.WORK): S.PARTIALLY_FILLED,
     (S.PARTIALLY_FILLED, On.FILL): S.PARTIALLY_FILLED,
     (S.PARTIALLY_FILLED, On.FILL_ALL): S.FILLED,

@@ -34,6 +34,7 @@ class Child:
     acked: bool = False
     ended: str = ""
     counted: int = 0
+    said: bool = False  # the venue said how much it filled
     asked: bool = False  # a cancel is on its way
     asks: int = 0  # how often one was sent
 
@@ -63,6 +64,9 @@ class Order:
     state: str
     lock: int = 0
     planned: bool = False
+    market: bool = False
+    attempt: int = 1
+    unrouted: int = 0
     wanted: bool = False  # a cancel is wanted
     working: bool = False
     children: dict[str, Child] = field(default_factory=dict)
@@ -70,6 +74,18 @@ class Order:
     @property
     def filled(self) -> int:
         return sum(c.filled for c in self.children.values())
+
+    def again(self) -> bool:
+        """Whether what a venue let expire is routed once more."""
+        left = [c for c in self.children.values() if c.filled < c.quantity and c.ended not in ("REJECTED", "NOT_SENT")]
+        return (
+            (self.market or not self.immediate)
+            and not self.wanted
+            and self.attempt < 10
+            and all(c.said for c in left)
+            and any(c.ended == "EXPIRED" for c in left)
+            and self.quantity - self.filled > self.unrouted
+        )
 
     def needs(self) -> int:
         rest = self.quantity - self.filled
@@ -159,10 +175,10 @@ class Twin:
 
     def plan(self, p: RoutePlan, name: str) -> None:
         order = self.orders.get((p.account_id, name))
-        if order is None or order.planned or order.state in OVER:
+        if order is None or order.planned or order.state in OVER or p.attempt != order.attempt:
             self.dead += 1
             return
-        order.planned = True
+        order.planned, order.unrouted = True, p.unrouted
         for c in p.children:
             order.children[c.child_id] = child = Child(c.venue, c.quantity)
             if order.wanted:
@@ -181,6 +197,7 @@ class Twin:
             self.fill(r, order, child)
         elif r.kind in ("CANCELLED", "EXPIRED", "REJECTED", "NOT_SENT") and child.alive:
             child.ended, child.counted, child.asked = r.kind, r.cumulative_quantity or 0, False
+            child.said = r.cumulative_quantity is not None
         elif r.kind == "CANCEL_REJECTED":
             child.asked = False
         self.settle(r.account_id, order)
@@ -223,6 +240,8 @@ class Twin:
         alive = [c for c in children if c.alive]
         if order.wanted and order.planned and alive and not any(c.asked for c in alive):
             order.wanted, order.working = False, any(c.acked and not c.filled for c in alive)
+        if order.planned and not any(c.open for c in children) and order.again():
+            order.planned, order.attempt = False, order.attempt + 1
         if order.planned and not any(c.open for c in children):
             if order.wanted:
                 return "CANCELLED"

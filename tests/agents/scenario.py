@@ -233,15 +233,18 @@ class Scenario:
     def _plan(self, account: str, what: str) -> None:
         name, _, rest = what.removeprefix("plan ").partition(":")
         order_id = order_id_of(account, name)
+        requests = {r.order_id: r for r in self.driver.records("orders.routable")}
+        attempt = requests[order_id].attempt if order_id in requests else 1
+        # the children of a second attempt are o1.2.1, o1.2.2 ...
+        prefix = name if attempt == 1 else f"{name}.{attempt}"
         children = []
         for n, one in enumerate(filter(None, rest.split(",")), 1):
             venue, quantity, _, price = one.split()
-            children.append(planned(f"{name}.{n}", venue, units(quantity), units(price)))
-            self.venues[f"{name}.{n}"] = venue
-        requests = {r.order_id: r for r in self.driver.records("orders.routable")}
+            children.append(planned(f"{prefix}.{n}", venue, units(quantity), units(price)))
+            self.venues[f"{prefix}.{n}"] = venue
         total = requests[order_id].quantity if order_id in requests else 0
         left = total - sum(c.quantity for c in children)
-        self.driver.feed(ACKS, account, plan(account, order_id, children, left))
+        self.driver.feed(ACKS, account, plan(account, order_id, children, left, attempt=attempt))
 
     def _report(self, account: str, words: list[str]) -> None:
         child_id, kind, *more = words

@@ -74,7 +74,8 @@ SCENARIOS = {
         buy 1 market as o1                             => ACCEPTED>ROUTING | USDT 38738.8 61261.2
         plan o1: a 0.7 @ 61200                         => ROUTED>ROUTING:NO_LIQUIDITY
         o1.1 fill 0.5 @ 60000 fee 0.0005 BTC #1        => FILL>PARTIALLY_FILLED
-        o1.1 expired 0.5                               => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED CLOSED>EXPIRED:NO_LIQUIDITY | USDT 70000 0, BTC 0.4995 0
+        o1.1 expired 0.5                               => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED
+        plan o1:                                       => ROUTED>PARTIALLY_FILLED:NO_LIQUIDITY CLOSED>EXPIRED:NO_LIQUIDITY | USDT 70000 0, BTC 0.4995 0
     """,
     "a market sell is protected below the bid": """
         deposit 1 BTC
@@ -98,6 +99,45 @@ SCENARIOS = {
         o1.1 expired 0                                 => CHILD_CLOSED>WORKING:VENUE_EXPIRED
         o1.2 fill 0.2 @ 60000 #1                       => FILL>PARTIALLY_FILLED
         o1.2 expired 0.2                               => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED CLOSED>EXPIRED:IOC_REMAINDER | USDT 88000 0, BTC 0.2 0
+    """,
+    "what the market moved away from is routed again, and a market order ends filled": """
+        deposit 100000 USDT
+        quote 59990 60000
+        buy 1 market as o1
+        plan o1: a 0.5 @ 60000, b 0.5 @ 60000
+        o1.1 expired 0                                 => CHILD_CLOSED>ROUTING:VENUE_EXPIRED
+        o1.2 fill 0.2 @ 60000 #1                       => FILL>PARTIALLY_FILLED | USDT 38991.04 49008.96, BTC 0.2 0
+        o1.2 expired 0.2                               => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED
+        plan o1: b 0.8 @ 60010                         => ROUTED>PARTIALLY_FILLED
+        o1.2.1 accepted                                => WORKING>PARTIALLY_FILLED
+        o1.2.1 fill 0.8 @ 60010 #2                     => FILL>FILLED | USDT 39992 0, BTC 1 0
+    """,
+    "an order that may rest does so when its taking child comes too late": """
+        deposit 100000 USDT
+        buy 1 @ 60000 as o1
+        plan o1: a 1 @ 60000
+        o1.1 accepted                                  => WORKING>WORKING
+        o1.1 expired 0                                 => CHILD_CLOSED>WORKING:VENUE_EXPIRED | USDT 39940 60060
+        plan o1: a 1 @ 60000                           => ROUTED>WORKING
+        o1.2.1 accepted                                => WORKING>WORKING
+        cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL ask:o1.2.1
+        o1.2.1 cancelled 0                             => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED CLOSED>CANCELLED:CLIENT_CANCEL | USDT 100000 0
+    """,
+    "a cancel while it is routed again is remembered": """
+        deposit 100000 USDT
+        buy 1 @ 60000 as o1
+        plan o1: a 1 @ 60000
+        o1.1 expired 0                                 => CHILD_CLOSED>ROUTING:VENUE_EXPIRED
+        cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL
+        plan o1: b 1 @ 60000                           => ROUTED>PENDING_CANCEL ask:o1.2.1
+        o1.2.1 cancelled 0                             => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED CLOSED>CANCELLED:CLIENT_CANCEL | USDT 100000 0
+    """,
+    "while a venue has not said what it filled, nothing is routed again": """
+        deposit 100000 USDT
+        buy 1 @ 60000 as o1
+        plan o1: a 1 @ 60000
+        o1.1 expired                                   => CHILD_CLOSED>ROUTING:VENUE_EXPIRED CLOSED>EXPIRED:VENUE_EXPIRED | USDT 100000 0
+        o1.1 fill 0.4 @ 60000 #1                       => FILL>EXPIRED
     """,
     "every venue refuses": """
         deposit 100000 USDT
@@ -184,7 +224,7 @@ SCENARIOS = {
     """,
     "reports told again change nothing": """
         deposit 100000 USDT
-        buy 1 @ 60000 as o1
+        buy 1 @ 60000 as o1 ioc
         plan o1: a 1 @ 60000
         plan o1: a 1 @ 60000                           => dead:UNEXPECTED_PLAN
         o1.1 unknown                                   => CHILD_UNKNOWN>ROUTING
@@ -192,7 +232,7 @@ SCENARIOS = {
         o1.1 fill 0.4 @ 60000 #1                       => FILL>PARTIALLY_FILLED
         o1.1 fill 0.4 @ 60000 #1                       =>
         o1.1 accepted                                  =>
-        o1.1 expired 0.4                               => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED CLOSED>EXPIRED:VENUE_EXPIRED
+        o1.1 expired 0.4                               => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED CLOSED>EXPIRED:IOC_REMAINDER
         o1.1 expired 0.4                               =>
         o1.1 unknown                                   =>
         o1.1 fill 0.4 @ 60000 #1                       => | USDT 76000 0, BTC 0.4 0

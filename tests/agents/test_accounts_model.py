@@ -83,6 +83,7 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
         self.pending: list[tuple[str, Record, str]] = []
         self.commands = self.held = 0
         self.trade = self.names = 0
+        self.plans_made: set[tuple[str, str, int]] = set()
         for venue in ("a", "b"):
             self.driver.feed("instruments", f"{venue}|{SYMBOL}", instrument(venue))
 
@@ -193,11 +194,10 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
     # ---- the router
 
     def waiting(self) -> list[tuple[str, str]]:
-        planned_already = {(v.account, v.name) for v in self.venues}
         return [
             key
             for key, order in self.twin.orders.items()
-            if not order.planned and order.state not in OVER and key not in planned_already
+            if not order.planned and order.state not in OVER and (*key, order.attempt) not in self.plans_made
         ]
 
     def plans(self, dice: Random) -> None:
@@ -205,18 +205,21 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
         account, name = dice.choice(self.waiting())
         order = self.twin.orders[account, name]
         order_id = order_id_of(account, name)
-        lots, children = order.quantity // LOT, []
+        self.plans_made.add((account, name, order.attempt))
+        lots, less = divmod(order.quantity - order.filled, LOT)
+        children = []
         for n in range(parts):
             part = lots if n == parts - 1 and not rest else dice.randint(0, lots)
             if part:
-                children.append(planned(f"{order_id}-{n}", dice.choice("ab"), part * LOT, order.limit))
+                children.append(planned(f"{order_id}-{order.attempt}-{n}", dice.choice("ab"), part * LOT, order.limit))
                 lots -= part
         for c in children:
             side = Side.BUY if order.buy else Side.SELL
             self.venues.append(Venue(account, name, c.child_id, c.venue, side, c.quantity, order.limit))
-        self.feed(ACKS, plan(account, order_id, children, lots * LOT), name)
+        one = plan(account, order_id, children, lots * LOT + less, attempt=order.attempt)
+        self.feed(ACKS, one, name)
         if dice.randint(0, 9) == 0:
-            self.feed(ACKS, plan(account, order_id, children, lots * LOT), name)  # told twice: put aside
+            self.feed(ACKS, one, name)  # told twice: put aside
 
     # ---- the venues
 
