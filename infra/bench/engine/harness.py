@@ -31,7 +31,7 @@ from infra.settings import Addresses
 
 HERE = Path(__file__).parent
 PARTITIONS = 4
-RUN_SECONDS = 300.0
+RUN_SECONDS, START_SECONDS = 300.0, 120.0
 Tell = Callable[[str], None]
 
 
@@ -165,7 +165,8 @@ class Bench:
     def _until_done(
         self, contestant: Contestant, workers: Sequence[tuple[subprocess.Popen[bytes], Path]], records: int
     ) -> list[dict[str, Any]]:
-        deadline = time.monotonic() + RUN_SECONDS
+        began = time.monotonic()
+        deadline = began + RUN_SECONDS
         while True:
             reports = [r for r in (_last(log) for _, log in workers) if r and r["first"]]
             if sum(r["records"] for r in reports) >= records:
@@ -174,6 +175,8 @@ class Bench:
                 if process.poll() is not None:
                     words = (log.parent / "errors").read_text(errors="replace")[-2000:]
                     raise RuntimeError(f"{contestant.name} ended with {process.returncode}:\n{words}")
+            if not reports and time.monotonic() - began > START_SECONDS:
+                raise RuntimeError(f"{contestant.name} read nothing in {START_SECONDS:.0f} s")
             if time.monotonic() > deadline:
                 got = sum(r["records"] for r in reports)
                 raise RuntimeError(f"{contestant.name}: {got:,} of {records:,} in {RUN_SECONDS:.0f} s")

@@ -109,19 +109,15 @@ class Progress:
     def tell(self) -> None:
         """Print a line."""
         self._told = time.time()
-        print(
-            json.dumps(
-                {
-                    "pid": os.getpid(),
-                    "records": self.records,
-                    "first": self.first,
-                    "last": self.last,
-                    "cpu": time.process_time() - self._cpu,
-                    "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                }
-            ),
-            flush=True,
-        )
+        report = {
+            "pid": os.getpid(),
+            "records": self.records,
+            "first": self.first,
+            "last": self.last,
+            "cpu": time.process_time() - self._cpu,
+            "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
+        os.write(1, json.dumps(report).encode() + b"\n")  # frameworks redirect sys.stdout
 
 
 def config() -> dict[str, Any]:
