@@ -97,7 +97,7 @@ KINDS: Mapping[str, Kind] = {
     "bytes": Kind("bytes", ("LENGTHS[len({})]", "{}"), (*_LENGTH, "{} = d[i:j]", "i = j"), "{}"),
     "int": Kind("int", ("INTS[{}]",), _LONG, "{}"),
     "long": Kind("int", ("LONGS[{}]",), _LONG, "{}"),
-    "boolean": Kind("bool", ('b"\\1" if {} else b"\\0"',), ("{} = BOOLEANS[d[i]]", "i += 1"), "{}"),
+    "boolean": Kind("bool", ('(b"\\1" if {} else b"\\0")',), ("{} = BOOLEANS[d[i]]", "i += 1"), "{}"),
     "time": Kind("int", ("time({})",), ("{}, i = to_time(d, i)",), "{}"),
     "money": Kind(
         "int",
@@ -245,7 +245,7 @@ def array(item: Kind) -> Kind:
     items = f"*[{item.whole.replace('{}', 'x')} for x in {{}}]"
     return Kind(
         f"tuple[{item.annotation}, ...]",
-        (f'b"".join((LENGTHS[len({{}})], {items}, b"\\0")) if {{}} else b"\\0"',),
+        (f'(b"".join((LENGTHS[len({{}})], {items}, b"\\0")) if {{}} else b"\\0")',),
         (
             f"{{}}_: list[{item.annotation}] = []",
             "n, i = long(d, i)",

@@ -59,6 +59,7 @@ class Balance(Record, frozen=True, kw_only=True):
     available: int
     locked: int
     owed: int | None = None  # Charged beyond what was there; paid back by whatever comes in. Null: nothing.
+    held: int | None = None  # Set aside by command. Null: nothing.
 
     def body(self) -> bytes:
         return b"".join(
@@ -68,6 +69,7 @@ class Balance(Record, frozen=True, kw_only=True):
                 money(self.available),
                 money(self.locked),
                 b"\0" if self.owed is None else b"\2" + money(self.owed),
+                b"\0" if self.held is None else b"\2" + money(self.held),
             )
         )
 
@@ -112,11 +114,26 @@ class Balance(Record, frozen=True, kw_only=True):
             if n > 16 and not -MAX_MONEY < owed < MAX_MONEY:
                 raise ValueError("a decimal that does not fit decimal(20,8)")
             i = j
+        held: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            held = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < held < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         return cls(
             asset=asset,
             available=available,
             locked=locked,
             owed=owed,
+            held=held,
         ), i
 
     @classmethod
@@ -126,6 +143,129 @@ class Balance(Record, frozen=True, kw_only=True):
             available=to_money(d["available"]),
             locked=to_money(d["locked"]),
             owed=None if d["owed"] is None else to_money(d["owed"]),
+            held=None if d["held"] is None else to_money(d["held"]),
+        )
+
+
+class AssetAmount(Record, frozen=True, kw_only=True):
+    """An amount of an asset."""
+
+    AVRO: ClassVar[str] = "bestex.AssetAmount"
+    asset: str
+    amount: int
+
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.asset.encode())],
+                s,
+                money(self.amount),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[AssetAmount, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        asset = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        amount = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < amount < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        return cls(
+            asset=asset,
+            amount=amount,
+        ), i
+
+    @classmethod
+    def from_wire(cls, d: dict[str, Any]) -> AssetAmount:
+        return cls(
+            asset=d["asset"],
+            amount=to_money(d["amount"]),
+        )
+
+
+class Usage(Record, frozen=True, kw_only=True):
+    """What counts against the limits of a time."""
+
+    AVRO: ClassVar[str] = "bestex.Usage"
+    day: int  # Days since the epoch, UTC.
+    notional: int  # Of that day's orders, in the reporting currency.
+    second: int  # Since the epoch.
+    orders: int  # Within that second.
+    modifies: int  # Within that second.
+
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                INTS[self.day],
+                money(self.notional),
+                LONGS[self.second],
+                INTS[self.orders],
+                INTS[self.modifies],
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[Usage, int]:
+        n = d[i]
+        i += 1
+        if n < 128:
+            day = (n >> 1) ^ -(n & 1)
+        else:
+            day, i = long(d, i - 1)
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        notional = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < notional < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n < 128:
+            second = (n >> 1) ^ -(n & 1)
+        else:
+            second, i = long(d, i - 1)
+        n = d[i]
+        i += 1
+        if n < 128:
+            orders = (n >> 1) ^ -(n & 1)
+        else:
+            orders, i = long(d, i - 1)
+        n = d[i]
+        i += 1
+        if n < 128:
+            modifies = (n >> 1) ^ -(n & 1)
+        else:
+            modifies, i = long(d, i - 1)
+        return cls(
+            day=day,
+            notional=notional,
+            second=second,
+            orders=orders,
+            modifies=modifies,
+        ), i
+
+    @classmethod
+    def from_wire(cls, d: dict[str, Any]) -> Usage:
+        return cls(
+            day=d["day"],
+            notional=to_money(d["notional"]),
+            second=d["second"],
+            orders=d["orders"],
+            modifies=d["modifies"],
         )
 
 
@@ -137,17 +277,34 @@ class AccountState(Record, frozen=True, kw_only=True):
     seq: int  # Of the account's last event.
     hash: bytes  # Of the account's last event.
     open_orders: int
+    orders_made: int | None = None  # Orders ever opened: the next one's slot.
+    oldest_page: int | None = None  # First page of open orders that may have any.
+    buying: tuple[AssetAmount, ...] | None = None  # What open buys may still bring, by base asset.
+    usage: Usage | None = None
 
     def body(self) -> bytes:
         return b"".join(
             (
-                b"".join((LENGTHS[len(self.balances)], *[x.body() for x in self.balances], b"\0"))
-                if self.balances
-                else b"\0",
+                (
+                    b"".join((LENGTHS[len(self.balances)], *[x.body() for x in self.balances], b"\0"))
+                    if self.balances
+                    else b"\0"
+                ),
                 LONGS[self.seq],
                 LENGTHS[len(self.hash)],
                 self.hash,
                 INTS[self.open_orders],
+                b"\0" if self.orders_made is None else b"\2" + LONGS[self.orders_made],
+                b"\0" if self.oldest_page is None else b"\2" + INTS[self.oldest_page],
+                b"\0"
+                if self.buying is None
+                else b"\2"
+                + (
+                    b"".join((LENGTHS[len(self.buying)], *[x.body() for x in self.buying], b"\0"))
+                    if self.buying
+                    else b"\0"
+                ),
+                b"\0" if self.usage is None else b"\2" + self.usage.body(),
             )
         )
 
@@ -182,11 +339,58 @@ class AccountState(Record, frozen=True, kw_only=True):
             open_orders = (n >> 1) ^ -(n & 1)
         else:
             open_orders, i = long(d, i - 1)
+        orders_made: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n < 128:
+                orders_made = (n >> 1) ^ -(n & 1)
+            else:
+                orders_made, i = long(d, i - 1)
+        oldest_page: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n < 128:
+                oldest_page = (n >> 1) ^ -(n & 1)
+            else:
+                oldest_page, i = long(d, i - 1)
+        buying: tuple[AssetAmount, ...] | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            buying_: list[AssetAmount] = []
+            n, i = long(d, i)
+            while n:
+                if n < 0:
+                    _, i = long(d, i)
+                for _ in range(abs(n)):
+                    buying_item, i = AssetAmount.read(d, i)
+                    buying_.append(buying_item)
+                n, i = long(d, i)
+            buying = tuple(buying_)
+        usage: Usage | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            usage, i = Usage.read(d, i)
         return cls(
             balances=balances,
             seq=seq,
             hash=hash,
             open_orders=open_orders,
+            orders_made=orders_made,
+            oldest_page=oldest_page,
+            buying=buying,
+            usage=usage,
         ), i
 
     @classmethod
@@ -196,6 +400,10 @@ class AccountState(Record, frozen=True, kw_only=True):
             seq=d["seq"],
             hash=d["hash"],
             open_orders=d["open_orders"],
+            orders_made=d["orders_made"],
+            oldest_page=d["oldest_page"],
+            buying=None if d["buying"] is None else tuple(AssetAmount.from_wire(x) for x in d["buying"]),
+            usage=None if d["usage"] is None else Usage.from_wire(d["usage"]),
         )
 
 
@@ -289,8 +497,8 @@ class BookUpdate(Record, frozen=True, kw_only=True):
                 b"\0" if self.first_id is None else b"\2" + LONGS[self.first_id],
                 b"\0" if self.last_id is None else b"\2" + LONGS[self.last_id],
                 b"\0" if self.previous_id is None else b"\2" + LONGS[self.previous_id],
-                b"".join((LENGTHS[len(self.bids)], *[x.body() for x in self.bids], b"\0")) if self.bids else b"\0",
-                b"".join((LENGTHS[len(self.asks)], *[x.body() for x in self.asks], b"\0")) if self.asks else b"\0",
+                (b"".join((LENGTHS[len(self.bids)], *[x.body() for x in self.bids], b"\0")) if self.bids else b"\0"),
+                (b"".join((LENGTHS[len(self.asks)], *[x.body() for x in self.asks], b"\0")) if self.asks else b"\0"),
                 b"\0" if self.venue_at is None else b"\2" + time(self.venue_at),
                 time(self.received_at),
             )
@@ -400,6 +608,61 @@ class BookUpdate(Record, frozen=True, kw_only=True):
             asks=tuple(Level.from_wire(x) for x in d["asks"]),
             venue_at=d["venue_at"],
             received_at=d["received_at"],
+        )
+
+
+class CancelAll(Record, frozen=True, kw_only=True):
+    """Command: cancel all open orders of an account, or those of one symbol. Key: account_id."""
+
+    AVRO: ClassVar[str] = "bestex.CancelAll"
+    account_id: str
+    symbol: str | None = None  # Only this symbol's.
+    sent_at: int
+
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.account_id.encode())],
+                s,
+                b"\0" if self.symbol is None else b"\2" + str_(self.symbol),
+                time(self.sent_at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[CancelAll, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        account_id = d[i:j].decode()
+        i = j
+        symbol: str | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            symbol = d[i:j].decode()
+            i = j
+        sent_at, i = to_time(d, i)
+        return cls(
+            account_id=account_id,
+            symbol=symbol,
+            sent_at=sent_at,
+        ), i
+
+    @classmethod
+    def from_wire(cls, d: dict[str, Any]) -> CancelAll:
+        return cls(
+            account_id=d["account_id"],
+            symbol=d["symbol"],
+            sent_at=d["sent_at"],
         )
 
 
@@ -606,6 +869,7 @@ class ChildOrder(Record, frozen=True, kw_only=True):
     quantity: int
     price: int
     created_at: int
+    post_only: bool | None = None  # It may rest, never take.
 
     def body(self) -> bytes:
         return b"".join(
@@ -626,6 +890,7 @@ class ChildOrder(Record, frozen=True, kw_only=True):
                 money(self.quantity),
                 money(self.price),
                 time(self.created_at),
+                b"\0" if self.post_only is None else b"\2" + (b"\1" if self.post_only else b"\0"),
             )
         )
 
@@ -691,6 +956,13 @@ class ChildOrder(Record, frozen=True, kw_only=True):
             raise ValueError("a decimal that does not fit decimal(20,8)")
         i = j
         created_at, i = to_time(d, i)
+        post_only: bool | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            post_only = BOOLEANS[d[i]]
+            i += 1
         return cls(
             child_id=child_id,
             order_id=order_id,
@@ -703,6 +975,7 @@ class ChildOrder(Record, frozen=True, kw_only=True):
             quantity=quantity,
             price=price,
             created_at=created_at,
+            post_only=post_only,
         ), i
 
     @classmethod
@@ -719,6 +992,7 @@ class ChildOrder(Record, frozen=True, kw_only=True):
             quantity=to_money(d["quantity"]),
             price=to_money(d["price"]),
             created_at=d["created_at"],
+            post_only=d["post_only"],
         )
 
 
@@ -1343,7 +1617,11 @@ class ExecutionState(Record, frozen=True, kw_only=True):
                 b"\0" if self.closed_at is None else b"\2" + time(self.closed_at),
                 b"\0" if self.venue_order_id is None else b"\2" + str_(self.venue_order_id),
                 money(self.reported),
-                b"".join((LENGTHS[len(self.trades)], *[str_(x) for x in self.trades], b"\0")) if self.trades else b"\0",
+                (
+                    b"".join((LENGTHS[len(self.trades)], *[str_(x) for x in self.trades], b"\0"))
+                    if self.trades
+                    else b"\0"
+                ),
             )
         )
 
@@ -1839,6 +2117,7 @@ class ModifyOrder(Record, frozen=True, kw_only=True):
     stop_price: int | None = None
     scheduled_at: int | None = None
     sent_at: int
+    expires_at: int | None = None
 
     def body(self) -> bytes:
         return b"".join(
@@ -1852,6 +2131,7 @@ class ModifyOrder(Record, frozen=True, kw_only=True):
                 b"\0" if self.stop_price is None else b"\2" + money(self.stop_price),
                 b"\0" if self.scheduled_at is None else b"\2" + time(self.scheduled_at),
                 time(self.sent_at),
+                b"\0" if self.expires_at is None else b"\2" + time(self.expires_at),
             )
         )
 
@@ -1920,6 +2200,12 @@ class ModifyOrder(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             scheduled_at, i = to_time(d, i)
         sent_at, i = to_time(d, i)
+        expires_at: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            expires_at, i = to_time(d, i)
         return cls(
             account_id=account_id,
             client_order_id=client_order_id,
@@ -1928,6 +2214,7 @@ class ModifyOrder(Record, frozen=True, kw_only=True):
             stop_price=stop_price,
             scheduled_at=scheduled_at,
             sent_at=sent_at,
+            expires_at=expires_at,
         ), i
 
     @classmethod
@@ -1940,6 +2227,53 @@ class ModifyOrder(Record, frozen=True, kw_only=True):
             stop_price=None if d["stop_price"] is None else to_money(d["stop_price"]),
             scheduled_at=d["scheduled_at"],
             sent_at=d["sent_at"],
+            expires_at=d["expires_at"],
+        )
+
+
+class OpenOrders(Record, frozen=True, kw_only=True):
+    """Table value: a page of an account's open orders. Key: account_id and page, joined by a bar."""
+
+    AVRO: ClassVar[str] = "bestex.OpenOrders"
+    order_ids: tuple[str, ...]
+
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                (
+                    b"".join((LENGTHS[len(self.order_ids)], *[str_(x) for x in self.order_ids], b"\0"))
+                    if self.order_ids
+                    else b"\0"
+                ),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[OpenOrders, int]:
+        order_ids_: list[str] = []
+        n, i = long(d, i)
+        while n:
+            if n < 0:
+                _, i = long(d, i)
+            for _ in range(abs(n)):
+                n = d[i]
+                i += 1
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                order_ids_item = d[i:j].decode()
+                i = j
+                order_ids_.append(order_ids_item)
+            n, i = long(d, i)
+        order_ids = tuple(order_ids_)
+        return cls(
+            order_ids=order_ids,
+        ), i
+
+    @classmethod
+    def from_wire(cls, d: dict[str, Any]) -> OpenOrders:
+        return cls(
+            order_ids=tuple(d["order_ids"]),
         )
 
 
@@ -1961,6 +2295,16 @@ class EventKind(StrEnum):
     TRANSFERRED = "TRANSFERRED"
     TRANSFER_DENIED = "TRANSFER_DENIED"
     CANCEL_REJECTED = "CANCEL_REJECTED"
+    STARTED = "STARTED"
+    TRIGGERED = "TRIGGERED"
+    RELEASED = "RELEASED"
+    EXPIRING = "EXPIRING"
+    MODIFY_REQUESTED = "MODIFY_REQUESTED"
+    MODIFIED = "MODIFIED"
+    MODIFY_REJECTED = "MODIFY_REJECTED"
+    ALL_CANCELLED = "ALL_CANCELLED"
+    LIMITS_SET = "LIMITS_SET"
+    LIMITS_DENIED = "LIMITS_DENIED"
 
 
 _EVENT_KIND: Final = {
@@ -1979,6 +2323,16 @@ _EVENT_KIND: Final = {
     EventKind.TRANSFERRED: b"\x18",
     EventKind.TRANSFER_DENIED: b"\x1a",
     EventKind.CANCEL_REJECTED: b"\x1c",
+    EventKind.STARTED: b"\x1e",
+    EventKind.TRIGGERED: b"\x20",
+    EventKind.RELEASED: b"\x22",
+    EventKind.EXPIRING: b"\x24",
+    EventKind.MODIFY_REQUESTED: b"\x26",
+    EventKind.MODIFIED: b"\x28",
+    EventKind.MODIFY_REJECTED: b"\x2a",
+    EventKind.ALL_CANCELLED: b"\x2c",
+    EventKind.LIMITS_SET: b"\x2e",
+    EventKind.LIMITS_DENIED: b"\x30",
 }
 _EVENT_KIND_AT: Final = {index[0]: symbol for symbol, index in _EVENT_KIND.items()}
 
@@ -2034,6 +2388,8 @@ class BalanceChange(Record, frozen=True, kw_only=True):
     locked: int
     owed_delta: int | None = None  # Null: nothing moved.
     owed: int | None = None  # What the account owes after the event; null: nothing.
+    held_delta: int | None = None
+    held: int | None = None  # Set aside by command, after the event.
 
     def body(self) -> bytes:
         return b"".join(
@@ -2046,6 +2402,8 @@ class BalanceChange(Record, frozen=True, kw_only=True):
                 money(self.locked),
                 b"\0" if self.owed_delta is None else b"\2" + money(self.owed_delta),
                 b"\0" if self.owed is None else b"\2" + money(self.owed),
+                b"\0" if self.held_delta is None else b"\2" + money(self.held_delta),
+                b"\0" if self.held is None else b"\2" + money(self.held),
             )
         )
 
@@ -2122,6 +2480,34 @@ class BalanceChange(Record, frozen=True, kw_only=True):
             if n > 16 and not -MAX_MONEY < owed < MAX_MONEY:
                 raise ValueError("a decimal that does not fit decimal(20,8)")
             i = j
+        held_delta: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            held_delta = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < held_delta < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        held: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            held = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < held < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         return cls(
             asset=asset,
             available_delta=available_delta,
@@ -2130,6 +2516,8 @@ class BalanceChange(Record, frozen=True, kw_only=True):
             locked=locked,
             owed_delta=owed_delta,
             owed=owed,
+            held_delta=held_delta,
+            held=held,
         ), i
 
     @classmethod
@@ -2142,6 +2530,8 @@ class BalanceChange(Record, frozen=True, kw_only=True):
             locked=to_money(d["locked"]),
             owed_delta=None if d["owed_delta"] is None else to_money(d["owed_delta"]),
             owed=None if d["owed"] is None else to_money(d["owed"]),
+            held_delta=None if d["held_delta"] is None else to_money(d["held_delta"]),
+            held=None if d["held"] is None else to_money(d["held"]),
         )
 
 
@@ -2179,6 +2569,9 @@ class OrderEvent(Record, frozen=True, kw_only=True):
     at: int
     previous_hash: bytes  # Of the account's previous event; empty for the first.
     hash: bytes  # SHA-256 over previous_hash and this record with hash empty.
+    stop_price: int | None = None
+    scheduled_at: int | None = None
+    expires_at: int | None = None
 
     def body(self) -> bytes:
         return b"".join(
@@ -2209,14 +2602,16 @@ class OrderEvent(Record, frozen=True, kw_only=True):
                 b"\0" if self.venue is None else b"\2" + str_(self.venue),
                 b"\0" if self.child_id is None else b"\2" + str_(self.child_id),
                 b"\0" if self.trade_id is None else b"\2" + str_(self.trade_id),
-                b"".join((LENGTHS[len(self.balances)], *[x.body() for x in self.balances], b"\0"))
-                if self.balances
-                else b"\0",
+                (
+                    b"".join((LENGTHS[len(self.balances)], *[x.body() for x in self.balances], b"\0"))
+                    if self.balances
+                    else b"\0"
+                ),
                 LENGTHS[len(s := self.cause_topic.encode())],
                 s,
                 INTS[self.cause_partition],
                 LONGS[self.cause_offset],
-                b"\1" if self.is_outcome else b"\0",
+                (b"\1" if self.is_outcome else b"\0"),
                 LENGTHS[len(s := self.actor.encode())],
                 s,
                 b"\0" if self.sent_at is None else b"\2" + time(self.sent_at),
@@ -2225,6 +2620,9 @@ class OrderEvent(Record, frozen=True, kw_only=True):
                 self.previous_hash,
                 LENGTHS[len(self.hash)],
                 self.hash,
+                b"\0" if self.stop_price is None else b"\2" + money(self.stop_price),
+                b"\0" if self.scheduled_at is None else b"\2" + time(self.scheduled_at),
+                b"\0" if self.expires_at is None else b"\2" + time(self.expires_at),
             )
         )
 
@@ -2450,6 +2848,32 @@ class OrderEvent(Record, frozen=True, kw_only=True):
         j = i + (n >> 1)
         hash = d[i:j]
         i = j
+        stop_price: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            stop_price = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < stop_price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        scheduled_at: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            scheduled_at, i = to_time(d, i)
+        expires_at: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            expires_at, i = to_time(d, i)
         return cls(
             account_id=account_id,
             account_seq=account_seq,
@@ -2481,6 +2905,9 @@ class OrderEvent(Record, frozen=True, kw_only=True):
             at=at,
             previous_hash=previous_hash,
             hash=hash,
+            stop_price=stop_price,
+            scheduled_at=scheduled_at,
+            expires_at=expires_at,
         ), i
 
     @classmethod
@@ -2516,6 +2943,9 @@ class OrderEvent(Record, frozen=True, kw_only=True):
             at=d["at"],
             previous_hash=d["previous_hash"],
             hash=d["hash"],
+            stop_price=None if d["stop_price"] is None else to_money(d["stop_price"]),
+            scheduled_at=d["scheduled_at"],
+            expires_at=d["expires_at"],
         )
 
 
@@ -2545,8 +2975,12 @@ class ChildState(Record, frozen=True, kw_only=True):
                 money(self.price),
                 money(self.filled),
                 b"\0" if self.expected is None else b"\2" + money(self.expected),
-                b"".join((LENGTHS[len(self.trades)], *[str_(x) for x in self.trades], b"\0")) if self.trades else b"\0",
-                b"\1" if self.cancel_sent else b"\0",
+                (
+                    b"".join((LENGTHS[len(self.trades)], *[str_(x) for x in self.trades], b"\0"))
+                    if self.trades
+                    else b"\0"
+                ),
+                (b"\1" if self.cancel_sent else b"\0"),
             )
         )
 
@@ -2654,6 +3088,109 @@ class ChildState(Record, frozen=True, kw_only=True):
         )
 
 
+class Algo(StrEnum):
+    """How a bulk order is cut: by time, or by what shows."""
+
+    TWAP = "TWAP"
+    ICEBERG = "ICEBERG"
+
+
+_ALGO: Final = {
+    Algo.TWAP: b"\x00",
+    Algo.ICEBERG: b"\x02",
+}
+_ALGO_AT: Final = {index[0]: symbol for symbol, index in _ALGO.items()}
+
+
+class Change(Record, frozen=True, kw_only=True):
+    """What an order is to become once its children are out of the way."""
+
+    AVRO: ClassVar[str] = "bestex.Change"
+    quantity: int
+    price: int | None = None
+    protection: int
+    fee_rate: int
+    expires_at: int | None = None
+
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                money(self.quantity),
+                b"\0" if self.price is None else b"\2" + money(self.price),
+                money(self.protection),
+                money(self.fee_rate),
+                b"\0" if self.expires_at is None else b"\2" + time(self.expires_at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[Change, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        quantity = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        price: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            price = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        protection = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < protection < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        fee_rate = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < fee_rate < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        expires_at: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            expires_at, i = to_time(d, i)
+        return cls(
+            quantity=quantity,
+            price=price,
+            protection=protection,
+            fee_rate=fee_rate,
+            expires_at=expires_at,
+        ), i
+
+    @classmethod
+    def from_wire(cls, d: dict[str, Any]) -> Change:
+        return cls(
+            quantity=to_money(d["quantity"]),
+            price=None if d["price"] is None else to_money(d["price"]),
+            protection=to_money(d["protection"]),
+            fee_rate=to_money(d["fee_rate"]),
+            expires_at=d["expires_at"],
+        )
+
+
 class OrderRecord(Record, frozen=True, kw_only=True):
     """Table value: an order. Key: order_id."""
 
@@ -2684,6 +3221,23 @@ class OrderRecord(Record, frozen=True, kw_only=True):
     sent_at: int
     accepted_at: int
     attempt: int  # Of the last route request.
+    stop_price: int | None = None
+    scheduled_at: int | None = None
+    expires_at: int | None = None
+    post_only: bool | None = None
+    reduce_only: bool | None = None
+    quote_amount: int | None = None
+    algo: Algo | None = None
+    slices: int | None = None
+    window_us: int | None = None
+    visible: int | None = None
+    asked: int | None = None  # Quantity of the last route request.
+    released: int | None = None  # Of a bulk order: what may be routed by now.
+    started_at: int | None = None  # Of a bulk order: its first slice.
+    retries: int | None = None  # Route requests for what venues left.
+    expiring: bool | None = None  # It is being cancelled because its time is over.
+    slot: int | None = None  # Its number among the account's orders.
+    change: Change | None = None
 
     def body(self) -> bytes:
         return b"".join(
@@ -2709,10 +3263,12 @@ class OrderRecord(Record, frozen=True, kw_only=True):
                 s,
                 money(self.locked),
                 money(self.fee_rate),
-                b"".join((LENGTHS[len(self.children)], *[x.body() for x in self.children], b"\0"))
-                if self.children
-                else b"\0",
-                b"\1" if self.planned else b"\0",
+                (
+                    b"".join((LENGTHS[len(self.children)], *[x.body() for x in self.children], b"\0"))
+                    if self.children
+                    else b"\0"
+                ),
+                (b"\1" if self.planned else b"\0"),
                 money(self.unrouted),
                 LENGTHS[len(s := self.close_reason.encode())],
                 s,
@@ -2722,6 +3278,23 @@ class OrderRecord(Record, frozen=True, kw_only=True):
                 time(self.sent_at),
                 time(self.accepted_at),
                 INTS[self.attempt],
+                b"\0" if self.stop_price is None else b"\2" + money(self.stop_price),
+                b"\0" if self.scheduled_at is None else b"\2" + time(self.scheduled_at),
+                b"\0" if self.expires_at is None else b"\2" + time(self.expires_at),
+                b"\0" if self.post_only is None else b"\2" + (b"\1" if self.post_only else b"\0"),
+                b"\0" if self.reduce_only is None else b"\2" + (b"\1" if self.reduce_only else b"\0"),
+                b"\0" if self.quote_amount is None else b"\2" + money(self.quote_amount),
+                b"\0" if self.algo is None else b"\2" + _ALGO[self.algo],
+                b"\0" if self.slices is None else b"\2" + INTS[self.slices],
+                b"\0" if self.window_us is None else b"\2" + LONGS[self.window_us],
+                b"\0" if self.visible is None else b"\2" + money(self.visible),
+                b"\0" if self.asked is None else b"\2" + money(self.asked),
+                b"\0" if self.released is None else b"\2" + money(self.released),
+                b"\0" if self.started_at is None else b"\2" + time(self.started_at),
+                b"\0" if self.retries is None else b"\2" + INTS[self.retries],
+                b"\0" if self.expiring is None else b"\2" + (b"\1" if self.expiring else b"\0"),
+                b"\0" if self.slot is None else b"\2" + LONGS[self.slot],
+                b"\0" if self.change is None else b"\2" + self.change.body(),
             )
         )
 
@@ -2908,6 +3481,172 @@ class OrderRecord(Record, frozen=True, kw_only=True):
             attempt = (n >> 1) ^ -(n & 1)
         else:
             attempt, i = long(d, i - 1)
+        stop_price: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            stop_price = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < stop_price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        scheduled_at: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            scheduled_at, i = to_time(d, i)
+        expires_at: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            expires_at, i = to_time(d, i)
+        post_only: bool | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            post_only = BOOLEANS[d[i]]
+            i += 1
+        reduce_only: bool | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            reduce_only = BOOLEANS[d[i]]
+            i += 1
+        quote_amount: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            quote_amount = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < quote_amount < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        algo: Algo | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            algo = _ALGO_AT[d[i]]
+            i += 1
+        slices: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n < 128:
+                slices = (n >> 1) ^ -(n & 1)
+            else:
+                slices, i = long(d, i - 1)
+        window_us: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n < 128:
+                window_us = (n >> 1) ^ -(n & 1)
+            else:
+                window_us, i = long(d, i - 1)
+        visible: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            visible = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < visible < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        asked: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            asked = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < asked < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        released: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            released = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < released < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        started_at: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            started_at, i = to_time(d, i)
+        retries: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n < 128:
+                retries = (n >> 1) ^ -(n & 1)
+            else:
+                retries, i = long(d, i - 1)
+        expiring: bool | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            expiring = BOOLEANS[d[i]]
+            i += 1
+        slot: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n < 128:
+                slot = (n >> 1) ^ -(n & 1)
+            else:
+                slot, i = long(d, i - 1)
+        change: Change | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            change, i = Change.read(d, i)
         return cls(
             order_id=order_id,
             account_id=account_id,
@@ -2935,6 +3674,23 @@ class OrderRecord(Record, frozen=True, kw_only=True):
             sent_at=sent_at,
             accepted_at=accepted_at,
             attempt=attempt,
+            stop_price=stop_price,
+            scheduled_at=scheduled_at,
+            expires_at=expires_at,
+            post_only=post_only,
+            reduce_only=reduce_only,
+            quote_amount=quote_amount,
+            algo=algo,
+            slices=slices,
+            window_us=window_us,
+            visible=visible,
+            asked=asked,
+            released=released,
+            started_at=started_at,
+            retries=retries,
+            expiring=expiring,
+            slot=slot,
+            change=change,
         ), i
 
     @classmethod
@@ -2966,6 +3722,23 @@ class OrderRecord(Record, frozen=True, kw_only=True):
             sent_at=d["sent_at"],
             accepted_at=d["accepted_at"],
             attempt=d["attempt"],
+            stop_price=None if d["stop_price"] is None else to_money(d["stop_price"]),
+            scheduled_at=d["scheduled_at"],
+            expires_at=d["expires_at"],
+            post_only=d["post_only"],
+            reduce_only=d["reduce_only"],
+            quote_amount=None if d["quote_amount"] is None else to_money(d["quote_amount"]),
+            algo=None if d["algo"] is None else Algo(d["algo"]),
+            slices=d["slices"],
+            window_us=d["window_us"],
+            visible=None if d["visible"] is None else to_money(d["visible"]),
+            asked=None if d["asked"] is None else to_money(d["asked"]),
+            released=None if d["released"] is None else to_money(d["released"]),
+            started_at=d["started_at"],
+            retries=d["retries"],
+            expiring=d["expiring"],
+            slot=d["slot"],
+            change=None if d["change"] is None else Change.from_wire(d["change"]),
         )
 
 
@@ -2985,6 +3758,13 @@ class PlaceOrder(Record, frozen=True, kw_only=True):
     scheduled_at: int | None = None
     expires_at: int | None = None
     sent_at: int  # The client's clock.
+    post_only: bool | None = None  # It may rest, never take.
+    reduce_only: bool | None = None  # It may only reduce what is held: a sale.
+    quote_amount: int | None = None
+    algo: Algo | None = None  # A bulk order, released in slices.
+    slices: int | None = None  # Of a TWAP: how many, evenly over the window.
+    window_us: int | None = None  # Of a TWAP: from its first slice to the end, in microseconds.
+    visible: int | None = None  # Of an iceberg: the quantity of a slice.
 
     def body(self) -> bytes:
         return b"".join(
@@ -3004,6 +3784,13 @@ class PlaceOrder(Record, frozen=True, kw_only=True):
                 b"\0" if self.scheduled_at is None else b"\2" + time(self.scheduled_at),
                 b"\0" if self.expires_at is None else b"\2" + time(self.expires_at),
                 time(self.sent_at),
+                b"\0" if self.post_only is None else b"\2" + (b"\1" if self.post_only else b"\0"),
+                b"\0" if self.reduce_only is None else b"\2" + (b"\1" if self.reduce_only else b"\0"),
+                b"\0" if self.quote_amount is None else b"\2" + money(self.quote_amount),
+                b"\0" if self.algo is None else b"\2" + _ALGO[self.algo],
+                b"\0" if self.slices is None else b"\2" + INTS[self.slices],
+                b"\0" if self.window_us is None else b"\2" + LONGS[self.window_us],
+                b"\0" if self.visible is None else b"\2" + money(self.visible),
             )
         )
 
@@ -3086,6 +3873,77 @@ class PlaceOrder(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             expires_at, i = to_time(d, i)
         sent_at, i = to_time(d, i)
+        post_only: bool | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            post_only = BOOLEANS[d[i]]
+            i += 1
+        reduce_only: bool | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            reduce_only = BOOLEANS[d[i]]
+            i += 1
+        quote_amount: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            quote_amount = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < quote_amount < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        algo: Algo | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            algo = _ALGO_AT[d[i]]
+            i += 1
+        slices: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n < 128:
+                slices = (n >> 1) ^ -(n & 1)
+            else:
+                slices, i = long(d, i - 1)
+        window_us: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n < 128:
+                window_us = (n >> 1) ^ -(n & 1)
+            else:
+                window_us, i = long(d, i - 1)
+        visible: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            visible = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < visible < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         return cls(
             account_id=account_id,
             client_order_id=client_order_id,
@@ -3099,6 +3957,13 @@ class PlaceOrder(Record, frozen=True, kw_only=True):
             scheduled_at=scheduled_at,
             expires_at=expires_at,
             sent_at=sent_at,
+            post_only=post_only,
+            reduce_only=reduce_only,
+            quote_amount=quote_amount,
+            algo=algo,
+            slices=slices,
+            window_us=window_us,
+            visible=visible,
         ), i
 
     @classmethod
@@ -3116,6 +3981,179 @@ class PlaceOrder(Record, frozen=True, kw_only=True):
             scheduled_at=d["scheduled_at"],
             expires_at=d["expires_at"],
             sent_at=d["sent_at"],
+            post_only=d["post_only"],
+            reduce_only=d["reduce_only"],
+            quote_amount=None if d["quote_amount"] is None else to_money(d["quote_amount"]),
+            algo=None if d["algo"] is None else Algo(d["algo"]),
+            slices=d["slices"],
+            window_us=d["window_us"],
+            visible=None if d["visible"] is None else to_money(d["visible"]),
+        )
+
+
+class VenuePosition(Record, frozen=True, kw_only=True):
+    """The part of a position that one venue made."""
+
+    AVRO: ClassVar[str] = "bestex.VenuePosition"
+    venue: str
+    quantity: int
+    cost: int
+    realised: int
+
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.venue.encode())],
+                s,
+                money(self.quantity),
+                money(self.cost),
+                money(self.realised),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[VenuePosition, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        venue = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        quantity = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        cost = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < cost < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        realised = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < realised < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        return cls(
+            venue=venue,
+            quantity=quantity,
+            cost=cost,
+            realised=realised,
+        ), i
+
+    @classmethod
+    def from_wire(cls, d: dict[str, Any]) -> VenuePosition:
+        return cls(
+            venue=d["venue"],
+            quantity=to_money(d["quantity"]),
+            cost=to_money(d["cost"]),
+            realised=to_money(d["realised"]),
+        )
+
+
+class Position(Record, frozen=True, kw_only=True):
+    """Table value: what an account's fills of a symbol add up to. Key: account_id and symbol, joined by a bar."""
+
+    AVRO: ClassVar[str] = "bestex.Position"
+    quantity: int  # Bought less sold.
+    cost: int  # What the open quantity cost, in quote; negative for what was sold.
+    realised: int  # Profit of what was closed, before fees, in quote.
+    venues: tuple[VenuePosition, ...]
+    fees: tuple[AssetAmount, ...]  # Paid so far, by asset; negative for rebates.
+
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                money(self.quantity),
+                money(self.cost),
+                money(self.realised),
+                (
+                    b"".join((LENGTHS[len(self.venues)], *[x.body() for x in self.venues], b"\0"))
+                    if self.venues
+                    else b"\0"
+                ),
+                (b"".join((LENGTHS[len(self.fees)], *[x.body() for x in self.fees], b"\0")) if self.fees else b"\0"),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[Position, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        quantity = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        cost = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < cost < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        realised = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < realised < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        venues_: list[VenuePosition] = []
+        n, i = long(d, i)
+        while n:
+            if n < 0:
+                _, i = long(d, i)
+            for _ in range(abs(n)):
+                venues_item, i = VenuePosition.read(d, i)
+                venues_.append(venues_item)
+            n, i = long(d, i)
+        venues = tuple(venues_)
+        fees_: list[AssetAmount] = []
+        n, i = long(d, i)
+        while n:
+            if n < 0:
+                _, i = long(d, i)
+            for _ in range(abs(n)):
+                fees_item, i = AssetAmount.read(d, i)
+                fees_.append(fees_item)
+            n, i = long(d, i)
+        fees = tuple(fees_)
+        return cls(
+            quantity=quantity,
+            cost=cost,
+            realised=realised,
+            venues=venues,
+            fees=fees,
+        ), i
+
+    @classmethod
+    def from_wire(cls, d: dict[str, Any]) -> Position:
+        return cls(
+            quantity=to_money(d["quantity"]),
+            cost=to_money(d["cost"]),
+            realised=to_money(d["realised"]),
+            venues=tuple(VenuePosition.from_wire(x) for x in d["venues"]),
+            fees=tuple(AssetAmount.from_wire(x) for x in d["fees"]),
         )
 
 
@@ -3272,6 +4310,69 @@ class Quote(Record, frozen=True, kw_only=True):
         )
 
 
+class RouteCancel(Record, frozen=True, kw_only=True):
+    """The router is to forget what it still holds of an order (an armed stop). Key: symbol."""
+
+    AVRO: ClassVar[str] = "bestex.RouteCancel"
+    order_id: str
+    account_id: str
+    symbol: str
+    at: int
+
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.order_id.encode())],
+                s,
+                LENGTHS[len(s := self.account_id.encode())],
+                s,
+                LENGTHS[len(s := self.symbol.encode())],
+                s,
+                time(self.at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[RouteCancel, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        order_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        account_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        symbol = d[i:j].decode()
+        i = j
+        at, i = to_time(d, i)
+        return cls(
+            order_id=order_id,
+            account_id=account_id,
+            symbol=symbol,
+            at=at,
+        ), i
+
+    @classmethod
+    def from_wire(cls, d: dict[str, Any]) -> RouteCancel:
+        return cls(
+            order_id=d["order_id"],
+            account_id=d["account_id"],
+            symbol=d["symbol"],
+            at=d["at"],
+        )
+
+
 class PlannedChild(Record, frozen=True, kw_only=True):
     """One child order of a plan."""
 
@@ -3383,7 +4484,7 @@ class Candidate(Record, frozen=True, kw_only=True):
             (
                 LENGTHS[len(s := self.venue.encode())],
                 s,
-                b"\1" if self.eligible else b"\0",
+                (b"\1" if self.eligible else b"\0"),
                 LENGTHS[len(s := self.reason.encode())],
                 s,
                 money(self.score),
@@ -3539,15 +4640,19 @@ class RoutePlan(Record, frozen=True, kw_only=True):
                 LENGTHS[len(s := self.symbol.encode())],
                 s,
                 INTS[self.attempt],
-                b"".join((LENGTHS[len(self.children)], *[x.body() for x in self.children], b"\0"))
-                if self.children
-                else b"\0",
+                (
+                    b"".join((LENGTHS[len(self.children)], *[x.body() for x in self.children], b"\0"))
+                    if self.children
+                    else b"\0"
+                ),
                 money(self.unrouted),
                 LENGTHS[len(s := self.reason.encode())],
                 s,
-                b"".join((LENGTHS[len(self.candidates)], *[x.body() for x in self.candidates], b"\0"))
-                if self.candidates
-                else b"\0",
+                (
+                    b"".join((LENGTHS[len(self.candidates)], *[x.body() for x in self.candidates], b"\0"))
+                    if self.candidates
+                    else b"\0"
+                ),
                 b"\0" if self.arrival_mid is None else b"\2" + money(self.arrival_mid),
                 b"\0" if self.average_price is None else b"\2" + money(self.average_price),
                 b"\0" if self.best_single_venue is None else b"\2" + str_(self.best_single_venue),
@@ -3725,6 +4830,9 @@ class RouteRequest(Record, frozen=True, kw_only=True):
     price: int  # Limit, or a market order's protection price: no child goes beyond it.
     attempt: int
     accepted_at: int
+    stop_price: int | None = None
+    expires_at: int | None = None
+    post_only: bool | None = None  # No child of it may take.
 
     def body(self) -> bytes:
         return b"".join(
@@ -3742,6 +4850,9 @@ class RouteRequest(Record, frozen=True, kw_only=True):
                 money(self.price),
                 INTS[self.attempt],
                 time(self.accepted_at),
+                b"\0" if self.stop_price is None else b"\2" + money(self.stop_price),
+                b"\0" if self.expires_at is None else b"\2" + time(self.expires_at),
+                b"\0" if self.post_only is None else b"\2" + (b"\1" if self.post_only else b"\0"),
             )
         )
 
@@ -3799,6 +4910,33 @@ class RouteRequest(Record, frozen=True, kw_only=True):
         else:
             attempt, i = long(d, i - 1)
         accepted_at, i = to_time(d, i)
+        stop_price: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            stop_price = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < stop_price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        expires_at: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            expires_at, i = to_time(d, i)
+        post_only: bool | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            post_only = BOOLEANS[d[i]]
+            i += 1
         return cls(
             order_id=order_id,
             account_id=account_id,
@@ -3810,6 +4948,9 @@ class RouteRequest(Record, frozen=True, kw_only=True):
             price=price,
             attempt=attempt,
             accepted_at=accepted_at,
+            stop_price=stop_price,
+            expires_at=expires_at,
+            post_only=post_only,
         ), i
 
     @classmethod
@@ -3825,6 +4966,418 @@ class RouteRequest(Record, frozen=True, kw_only=True):
             price=to_money(d["price"]),
             attempt=d["attempt"],
             accepted_at=d["accepted_at"],
+            stop_price=None if d["stop_price"] is None else to_money(d["stop_price"]),
+            expires_at=d["expires_at"],
+            post_only=d["post_only"],
+        )
+
+
+class RouteStatusKind(StrEnum):
+    """What happened to a held order."""
+
+    TRIGGERED = "TRIGGERED"
+    DISARMED = "DISARMED"
+    HALTED = "HALTED"
+
+
+_ROUTE_STATUS_KIND: Final = {
+    RouteStatusKind.TRIGGERED: b"\x00",
+    RouteStatusKind.DISARMED: b"\x02",
+    RouteStatusKind.HALTED: b"\x04",
+}
+_ROUTE_STATUS_KIND_AT: Final = {index[0]: symbol for symbol, index in _ROUTE_STATUS_KIND.items()}
+
+
+class RouteStatus(Record, frozen=True, kw_only=True):
+    """What became of an order that the router holds. Key: account_id."""
+
+    AVRO: ClassVar[str] = "bestex.RouteStatus"
+    order_id: str
+    account_id: str
+    symbol: str
+    attempt: int  # Of the route request that it is about.
+    kind: RouteStatusKind
+    price: int | None = None  # Of the trade that triggered it.
+    reason: str  # Stable code, or empty.
+    at: int
+
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.order_id.encode())],
+                s,
+                LENGTHS[len(s := self.account_id.encode())],
+                s,
+                LENGTHS[len(s := self.symbol.encode())],
+                s,
+                INTS[self.attempt],
+                _ROUTE_STATUS_KIND[self.kind],
+                b"\0" if self.price is None else b"\2" + money(self.price),
+                LENGTHS[len(s := self.reason.encode())],
+                s,
+                time(self.at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[RouteStatus, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        order_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        account_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        symbol = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n < 128:
+            attempt = (n >> 1) ^ -(n & 1)
+        else:
+            attempt, i = long(d, i - 1)
+        kind = _ROUTE_STATUS_KIND_AT[d[i]]
+        i += 1
+        price: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            price = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        reason = d[i:j].decode()
+        i = j
+        at, i = to_time(d, i)
+        return cls(
+            order_id=order_id,
+            account_id=account_id,
+            symbol=symbol,
+            attempt=attempt,
+            kind=kind,
+            price=price,
+            reason=reason,
+            at=at,
+        ), i
+
+    @classmethod
+    def from_wire(cls, d: dict[str, Any]) -> RouteStatus:
+        return cls(
+            order_id=d["order_id"],
+            account_id=d["account_id"],
+            symbol=d["symbol"],
+            attempt=d["attempt"],
+            kind=RouteStatusKind(d["kind"]),
+            price=None if d["price"] is None else to_money(d["price"]),
+            reason=d["reason"],
+            at=d["at"],
+        )
+
+
+class TradingStatus(StrEnum):
+    """What may be traded: all, only what reduces, nothing; HALF_OPEN: all again, carefully."""
+
+    ACTIVE = "ACTIVE"
+    REDUCING = "REDUCING"
+    HALTED = "HALTED"
+    HALF_OPEN = "HALF_OPEN"
+
+
+_TRADING_STATUS: Final = {
+    TradingStatus.ACTIVE: b"\x00",
+    TradingStatus.REDUCING: b"\x02",
+    TradingStatus.HALTED: b"\x04",
+    TradingStatus.HALF_OPEN: b"\x06",
+}
+_TRADING_STATUS_AT: Final = {index[0]: symbol for symbol, index in _TRADING_STATUS.items()}
+
+
+class SetLimits(Record, frozen=True, kw_only=True):
+    """Command: an account's limits, or with account_id * everybody's. Absent fields mean the default. Key: account_id."""
+
+    AVRO: ClassVar[str] = "bestex.SetLimits"
+    account_id: str
+    command_id: str  # Names the command; repeats are harmless, for limits are set, not added.
+    state: TradingStatus | None = None
+    sanctioned: bool | None = None  # No order and no withdrawal.
+    kyc_tier: int | None = None  # How far the account's owner is known.
+    min_tier: int | None = None  # The tier that an order needs.
+    max_quantity: int | None = None  # Of an order.
+    max_notional: int | None = None  # Of an order, in its quote asset.
+    collar: int | None = None
+    max_open_orders: int | None = None
+    max_day_notional: int | None = None  # Of all orders of a UTC day, in the reporting currency.
+    max_account_position: int | None = None  # Of all that is held and being bought, in the reporting currency.
+    max_positions: tuple[AssetAmount, ...] | None = None  # By asset, the most that may be held and bought.
+    order_rate: int | None = None  # Orders a second.
+    modify_rate: int | None = None  # Changes a second.
+    sent_at: int
+
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.account_id.encode())],
+                s,
+                LENGTHS[len(s := self.command_id.encode())],
+                s,
+                b"\0" if self.state is None else b"\2" + _TRADING_STATUS[self.state],
+                b"\0" if self.sanctioned is None else b"\2" + (b"\1" if self.sanctioned else b"\0"),
+                b"\0" if self.kyc_tier is None else b"\2" + INTS[self.kyc_tier],
+                b"\0" if self.min_tier is None else b"\2" + INTS[self.min_tier],
+                b"\0" if self.max_quantity is None else b"\2" + money(self.max_quantity),
+                b"\0" if self.max_notional is None else b"\2" + money(self.max_notional),
+                b"\0" if self.collar is None else b"\2" + money(self.collar),
+                b"\0" if self.max_open_orders is None else b"\2" + INTS[self.max_open_orders],
+                b"\0" if self.max_day_notional is None else b"\2" + money(self.max_day_notional),
+                b"\0" if self.max_account_position is None else b"\2" + money(self.max_account_position),
+                b"\0"
+                if self.max_positions is None
+                else b"\2"
+                + (
+                    b"".join((LENGTHS[len(self.max_positions)], *[x.body() for x in self.max_positions], b"\0"))
+                    if self.max_positions
+                    else b"\0"
+                ),
+                b"\0" if self.order_rate is None else b"\2" + INTS[self.order_rate],
+                b"\0" if self.modify_rate is None else b"\2" + INTS[self.modify_rate],
+                time(self.sent_at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[SetLimits, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        account_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        command_id = d[i:j].decode()
+        i = j
+        state: TradingStatus | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            state = _TRADING_STATUS_AT[d[i]]
+            i += 1
+        sanctioned: bool | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            sanctioned = BOOLEANS[d[i]]
+            i += 1
+        kyc_tier: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n < 128:
+                kyc_tier = (n >> 1) ^ -(n & 1)
+            else:
+                kyc_tier, i = long(d, i - 1)
+        min_tier: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n < 128:
+                min_tier = (n >> 1) ^ -(n & 1)
+            else:
+                min_tier, i = long(d, i - 1)
+        max_quantity: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            max_quantity = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < max_quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        max_notional: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            max_notional = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < max_notional < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        collar: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            collar = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < collar < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        max_open_orders: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n < 128:
+                max_open_orders = (n >> 1) ^ -(n & 1)
+            else:
+                max_open_orders, i = long(d, i - 1)
+        max_day_notional: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            max_day_notional = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < max_day_notional < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        max_account_position: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            max_account_position = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < max_account_position < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        max_positions: tuple[AssetAmount, ...] | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            max_positions_: list[AssetAmount] = []
+            n, i = long(d, i)
+            while n:
+                if n < 0:
+                    _, i = long(d, i)
+                for _ in range(abs(n)):
+                    max_positions_item, i = AssetAmount.read(d, i)
+                    max_positions_.append(max_positions_item)
+                n, i = long(d, i)
+            max_positions = tuple(max_positions_)
+        order_rate: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n < 128:
+                order_rate = (n >> 1) ^ -(n & 1)
+            else:
+                order_rate, i = long(d, i - 1)
+        modify_rate: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n < 128:
+                modify_rate = (n >> 1) ^ -(n & 1)
+            else:
+                modify_rate, i = long(d, i - 1)
+        sent_at, i = to_time(d, i)
+        return cls(
+            account_id=account_id,
+            command_id=command_id,
+            state=state,
+            sanctioned=sanctioned,
+            kyc_tier=kyc_tier,
+            min_tier=min_tier,
+            max_quantity=max_quantity,
+            max_notional=max_notional,
+            collar=collar,
+            max_open_orders=max_open_orders,
+            max_day_notional=max_day_notional,
+            max_account_position=max_account_position,
+            max_positions=max_positions,
+            order_rate=order_rate,
+            modify_rate=modify_rate,
+            sent_at=sent_at,
+        ), i
+
+    @classmethod
+    def from_wire(cls, d: dict[str, Any]) -> SetLimits:
+        return cls(
+            account_id=d["account_id"],
+            command_id=d["command_id"],
+            state=None if d["state"] is None else TradingStatus(d["state"]),
+            sanctioned=d["sanctioned"],
+            kyc_tier=d["kyc_tier"],
+            min_tier=d["min_tier"],
+            max_quantity=None if d["max_quantity"] is None else to_money(d["max_quantity"]),
+            max_notional=None if d["max_notional"] is None else to_money(d["max_notional"]),
+            collar=None if d["collar"] is None else to_money(d["collar"]),
+            max_open_orders=d["max_open_orders"],
+            max_day_notional=None if d["max_day_notional"] is None else to_money(d["max_day_notional"]),
+            max_account_position=None if d["max_account_position"] is None else to_money(d["max_account_position"]),
+            max_positions=None
+            if d["max_positions"] is None
+            else tuple(AssetAmount.from_wire(x) for x in d["max_positions"]),
+            order_rate=d["order_rate"],
+            modify_rate=d["modify_rate"],
+            sent_at=d["sent_at"],
         )
 
 
@@ -3938,16 +5491,110 @@ class Trade(Record, frozen=True, kw_only=True):
         )
 
 
+class TradingState(Record, frozen=True, kw_only=True):
+    """What may be traded in a scope. Key: scope."""
+
+    AVRO: ClassVar[str] = "bestex.TradingState"
+    scope: str
+    state: TradingStatus
+    market_only: bool | None = None  # Only market orders are concerned.
+    until: int | None = None  # When it ends by itself.
+    reason: str
+    actor: str
+    at: int
+
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                LENGTHS[len(s := self.scope.encode())],
+                s,
+                _TRADING_STATUS[self.state],
+                b"\0" if self.market_only is None else b"\2" + (b"\1" if self.market_only else b"\0"),
+                b"\0" if self.until is None else b"\2" + time(self.until),
+                LENGTHS[len(s := self.reason.encode())],
+                s,
+                LENGTHS[len(s := self.actor.encode())],
+                s,
+                time(self.at),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[TradingState, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        scope = d[i:j].decode()
+        i = j
+        state = _TRADING_STATUS_AT[d[i]]
+        i += 1
+        market_only: bool | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            market_only = BOOLEANS[d[i]]
+            i += 1
+        until: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            until, i = to_time(d, i)
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        reason = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        actor = d[i:j].decode()
+        i = j
+        at, i = to_time(d, i)
+        return cls(
+            scope=scope,
+            state=state,
+            market_only=market_only,
+            until=until,
+            reason=reason,
+            actor=actor,
+            at=at,
+        ), i
+
+    @classmethod
+    def from_wire(cls, d: dict[str, Any]) -> TradingState:
+        return cls(
+            scope=d["scope"],
+            state=TradingStatus(d["state"]),
+            market_only=d["market_only"],
+            until=d["until"],
+            reason=d["reason"],
+            actor=d["actor"],
+            at=d["at"],
+        )
+
+
 class TransferKind(StrEnum):
-    """Direction of a transfer."""
+    """Direction of a transfer; a hold sets aside, a release gives back."""
 
     DEPOSIT = "DEPOSIT"
     WITHDRAWAL = "WITHDRAWAL"
+    HOLD = "HOLD"
+    RELEASE = "RELEASE"
 
 
 _TRANSFER_KIND: Final = {
     TransferKind.DEPOSIT: b"\x00",
     TransferKind.WITHDRAWAL: b"\x02",
+    TransferKind.HOLD: b"\x04",
+    TransferKind.RELEASE: b"\x06",
 }
 _TRANSFER_KIND_AT: Final = {index[0]: symbol for symbol, index in _TRANSFER_KIND.items()}
 
@@ -4135,6 +5782,7 @@ class VenueHealth(Record, frozen=True, kw_only=True):
 RECORDS: tuple[type[Record], ...] = (
     AccountState,
     BookUpdate,
+    CancelAll,
     CancelOrder,
     ChildCancel,
     ChildOrder,
@@ -4145,13 +5793,19 @@ RECORDS: tuple[type[Record], ...] = (
     Fill,
     Instrument,
     ModifyOrder,
+    OpenOrders,
     OrderEvent,
     OrderRecord,
     PlaceOrder,
+    Position,
     Quote,
+    RouteCancel,
     RoutePlan,
     RouteRequest,
+    RouteStatus,
+    SetLimits,
     Trade,
+    TradingState,
     Transfer,
     VenueHealth,
 )

@@ -28,15 +28,19 @@ class Topic:
 WEEK = 7 * 86_400_000
 
 TOPICS: tuple[Topic, ...] = (
-    Topic("orders.commands", "account_id", (r.PlaceOrder, r.CancelOrder, r.ModifyOrder)),
+    Topic("orders.commands", "account_id", (r.PlaceOrder, r.CancelOrder, r.CancelAll, r.ModifyOrder)),
     Topic("account.transfers", "account_id", (r.Transfer,)),
-    Topic("exchange.acks", "account_id", (r.RoutePlan, r.ExecutionReport)),
+    Topic("account.limits", "account_id", (r.SetLimits,)),
+    Topic("exchange.acks", "account_id", (r.RoutePlan, r.RouteStatus, r.ExecutionReport)),
     Topic("orders.events", "account_id", (r.OrderEvent,), retention_ms=-1),
     Topic("fills", "account_id", (r.Fill,), retention_ms=-1),
-    Topic("orders.routable", "symbol", (r.RouteRequest,)),
+    Topic("orders.routable", "symbol", (r.RouteRequest, r.RouteCancel)),
     Topic("market.books", "symbol", (r.BookUpdate,), retention_ms=3_600_000),
     Topic("market.trades", "symbol", (r.Trade,), retention_ms=WEEK),
     Topic("market.quotes", "symbol", (r.Quote,), compact=True),
+    # what holds for everybody, read by every task: the default limits (key *), and what may be traded, by scope
+    Topic("risk.defaults", "account_id", (r.SetLimits,), partitions=1, compact=True),
+    Topic("trading.states", "scope", (r.TradingState,), compact=True),
     Topic("venue.orders", "venue", (r.ChildOrder, r.ChildCancel)),
     # the execution connector's own: the same number of partitions as venue.orders, partition for partition
     Topic("execution.journal", "child_id", (r.ExecutionState,), compact=True),
