@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from infra.commands import accounts, bench, demo, dlq, offline, orders, parts, query, system, verify
+from infra.commands import accounts, bench, demo, dlq, offline, orders, parts, query, system, venues, verify
 
 app = typer.Typer(
     name="bestex",
@@ -40,6 +40,7 @@ offline.add(app)
 parts.add(app)
 dlq.add(app)
 bench.add(app)
+venues.add(app)
 
 
 def main() -> None:
