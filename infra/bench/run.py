@@ -92,6 +92,8 @@ def latency(quick: bool, runs: int, tell: Tell) -> dict[str, Any]:
     runs, seconds = (1, 5.0) if quick else (runs, 20.0)
     found: dict[str, list[dict[str, float]]] = {"2000": [], "10000": []}
     with broker(tell) as addresses:
+        tell("warming the broker up")
+        measure(addresses, 10_000, 5.0 if quick else 10.0, tell)
         for _ in range(runs):
             for rate, rows in found.items():
                 rows.append(measure(addresses, int(rate), seconds, tell))
