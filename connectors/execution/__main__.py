@@ -1,7 +1,7 @@
 """`python -m connectors.execution --config FILE.json`: one execution connector process.
 
-The file holds `kafka` (librdkafka configuration), `registry` (URL), `venues` (fields of `VenueConfig`; `secret_file` and `api_key_file`
-name files that hold the secret and the key) and optionally `settings` (fields of `ExecutionSettings`). SIGTERM and SIGINT drain and leave
+The file holds `kafka` (librdkafka configuration), `registry` (URL), `venues` (fields of `VenueConfig`; `secret_file`, `api_key_file`
+and `password_file` name files that hold them) and optionally `settings` (fields of `ExecutionSettings`). SIGTERM and SIGINT drain and leave
 with 0; what cannot be gone on with leaves with 1, and starting again recovers.
 """
 
@@ -28,7 +28,7 @@ from connectors.venues.adapter import VenueConfig
 def venue(raw: Mapping[str, Any], folder: Path) -> VenueConfig:
     """A venue's configuration. Raises `ValueError` for a field that there is none of."""
     given = dict(raw)
-    for name in ("api_key", "secret"):
+    for name in ("api_key", "secret", "password"):
         if file := given.pop(f"{name}_file", None):
             given[name] = (folder / file).read_text().strip()
     unknown = set(given) - {f.name for f in fields(VenueConfig)}

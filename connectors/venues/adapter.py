@@ -28,6 +28,8 @@ class VenueConfig:
     `name` is ours (two names may share an exchange); `exchange` the adapter's id in `registry`. `rest_url` and `ws_url` (scheme and
     host) replace the exchange's own addresses. `timeout` in seconds; `recv_window_ms` bounds how late after its signing time the venue
     may still accept a request. Fees are rates in 1e-8; None takes the exchange's published default.
+    `password`, `account_id`, `operator_id`: what some exchanges want beside a key. `sandbox`: the exchange's own test system. `limits`: the
+    Valkey (`redis://…`) in which all processes share this venue's budget of requests; None keeps none.
     """
 
     name: str
@@ -42,6 +44,11 @@ class VenueConfig:
     taker_fee: int | None = None
     symbols: tuple[str, ...] | None = None
     stream_silence: float = 15.0
+    password: str = field(default="", repr=False)
+    account_id: str = ""
+    operator_id: int = 1
+    sandbox: bool = False
+    limits: str | None = None
 
 
 class VenueAdapter(ABC):

@@ -151,6 +151,8 @@ class Send:
     path: str
     params: Params = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    # its answer lists orders, so that one which is not there is not there; else an answer without the order says nothing
+    listing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +234,8 @@ class Dialect:
     market_buy_in: ClassVar[Literal["base", "quote"]] = "base"
     fee_source: ClassVar[str] = "the trade's own fee; rates from the account's fee tier"
     precision: ClassVar[str] = "steps of price and quantity from the exchange's list of markets"
+    # significant digits of a price, where it has no fixed step
+    price_digits: ClassVar[int | None] = None
     sandbox: ClassVar[bool] = False
     test_order: ClassVar[bool] = False
     pools: ClassVar[tuple[Pool, ...]]
@@ -253,6 +257,8 @@ class Dialect:
     words_at: ClassVar[tuple[str, ...]] = ("msg", "message")
     fine_codes: ClassVar[frozenset[str]] = frozenset({"0"})
     unsure_codes: ClassVar[frozenset[str]] = frozenset()
+    # refusals that ccxt does not tell apart
+    sure_codes: ClassVar[frozenset[str]] = frozenset()
     missing_codes: ClassVar[frozenset[str]] = frozenset()
     duplicate_codes: ClassVar[frozenset[str]] = frozenset()
 
@@ -313,7 +319,10 @@ class Dialect:
 
     def order_id(self, raw: object) -> str:
         """The exchange's order id in the answer to a create. Raises `ValueError`."""
-        found = dig(raw, self.id_at)
+        return self.identified(dig(raw, self.id_at), raw)
+
+    def identified(self, found: object, raw: object) -> str:
+        """What may be an order id. Raises `ValueError`."""
         if not isinstance(found, str | int) or isinstance(found, bool) or not str(found):
             raise ValueError(f"no order id in {raw!r:.200}")
         return str(found)

@@ -3,7 +3,8 @@
 Rules:
 
 * NOT_SENT: the request never left. The order may go elsewhere.
-* REJECTED: the venue refused, for sure. Only a well-formed 4xx answer says so.
+* REJECTED: the venue refused, for sure. A well-formed 4xx answer says so; where a venue refuses with HTTP 200, its own code and a kind
+  of refusal that can be named.
 * ACCEPTED: a well-formed answer that names our order.
 * UNKNOWN: everything else. The order may or may not exist; only the venue can tell, later.
 
@@ -14,6 +15,7 @@ answer it saw (`Answer`) onto whatever is raised, and `classify` decides by the 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -130,6 +132,17 @@ _UNSURE = (
     errors.NullResponse,
     errors.CancelPending,
 )
+# What a refusal is when it comes with HTTP 200, where a bare ExchangeError may be anything.
+_NAMED = (
+    errors.InsufficientFunds,
+    errors.InvalidOrder,
+    errors.BadRequest,
+    errors.AuthenticationError,
+    errors.PermissionDenied,
+    errors.OperationRejected,
+    errors.MarketClosed,
+    *_SURE_NETWORK,
+)
 
 
 def code_of(error: BaseException) -> str:
@@ -145,8 +158,20 @@ def venue_code_of(answer: Answer | None) -> tuple[str | None, str]:
     return (None if code is None else str(code)), str(answer.body.get("msg", ""))
 
 
-def classify(error: BaseException, unsure_codes: frozenset[str] = frozenset()) -> Outcome:
-    """The outcome of a request that raised. `unsure_codes`: the venue's codes that do not say whether it acted."""
+ReadCode = Callable[["Answer | None"], tuple[str | None, str]]
+
+
+def classify(
+    error: BaseException,
+    unsure_codes: frozenset[str] = frozenset(),
+    read: ReadCode = venue_code_of,
+    sure_codes: frozenset[str] = frozenset(),
+) -> Outcome:
+    """The outcome of a request that raised.
+
+    `unsure_codes`: the venue's codes that do not say whether it acted. `read`: the venue's code and words in its answer; where it is
+    the venue's own, a refusal may come with HTTP 200 too, and must be one that can be named, or of `sure_codes`.
+    """
     if isinstance(error, NotSent):
         code = str(error.args[0]) if isinstance(error, Refused) else "NOT_SENT"
         return Outcome(OutcomeKind.NOT_SENT, code=code, reason=str(error.args[-1]))
@@ -156,12 +181,15 @@ def classify(error: BaseException, unsure_codes: frozenset[str] = frozenset()) -
         if isinstance(error, errors.ArgumentsRequired | errors.NotSupported | errors.BadSymbol):
             return Outcome(OutcomeKind.NOT_SENT, code=code_of(error), reason=reason)
         return Outcome(OutcomeKind.UNKNOWN, code=code_of(error), reason=reason)
-    venue_code, words = venue_code_of(answer)
-    refused = 400 <= answer.status < 500 and venue_code is not None and venue_code not in unsure_codes
-    sure = isinstance(error, errors.BaseError) and (
-        answer.status in (418, 429)
-        or (refused and (isinstance(error, _SURE_NETWORK) or not isinstance(error, _UNSURE)))
-    )
+    venue_code, words = read(answer)
+    told = venue_code is not None and venue_code not in unsure_codes
+    if read is venue_code_of:
+        kind = isinstance(error, _SURE_NETWORK) or not isinstance(error, _UNSURE)
+        refused = told and kind and 400 <= answer.status < 500
+    else:
+        kind = isinstance(error, _NAMED) or venue_code in sure_codes
+        refused = told and kind and (answer.status == 200 or 400 <= answer.status < 500)
+    sure = isinstance(error, errors.BaseError) and (answer.status in (418, 429) or refused)
     return Outcome(
         OutcomeKind.REJECTED if sure else OutcomeKind.UNKNOWN,
         code=code_of(error),

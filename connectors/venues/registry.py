@@ -1,16 +1,20 @@
-"""The adapters, by the id that a venue's configuration names. A new exchange is one file and one row."""
+"""The adapters, by the id that a venue's configuration names. A new exchange is one file in `exchanges` and one row there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import httpx
 
 from connectors.venues.adapter import VenueAdapter, VenueConfig
 from connectors.venues.binance import BinanceAdapter
+from connectors.venues.exchanges import DIALECTS
+from connectors.venues.generic import DialectAdapter
 
-ADAPTERS: Mapping[str, type[VenueAdapter]] = {
-    "binance": BinanceAdapter,
+ADAPTERS: Mapping[str, Callable[[VenueConfig, httpx.AsyncClient], VenueAdapter]] = {
+    **{name: partial(DialectAdapter, dialect=dialect) for name, dialect in DIALECTS.items()},
+    "binance": BinanceAdapter,  # with the answer's own fills, and a stream that loses nothing
 }
 
 

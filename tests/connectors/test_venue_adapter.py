@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from venue_peer import KEY, SCALE, SECRET, Peer
 
+from connectors.venues import exchanges
 from connectors.venues.adapter import VenueAdapter, VenueConfig
+from connectors.venues.exchanges import DIALECTS
 from connectors.venues.outcomes import (
     NotFound,
     OrderView,
@@ -217,6 +220,7 @@ async def test_stream_misses_nothing_and_comes_back(peer: Peer, venue: VenueAdap
 
 
 def test_every_adapter_is_named_in_the_registry() -> None:
-    assert set(ADAPTERS) == {"binance"}
+    assert set(ADAPTERS) == set(DIALECTS) and len(ADAPTERS) == 20
+    assert set(DIALECTS) == {path.stem for path in Path(exchanges.__file__ or "").parent.glob("[a-z]*.py")}
     with pytest.raises(ValueError, match="no adapter"):
         adapter(VenueConfig("v", "nowhere"), http_client(1.0))

@@ -34,13 +34,14 @@ class Bitfinex(Dialect):
     nonce = "counter"
     fee_source = "FEE of each trade; rates from auth/r/summary"
     precision = "five significant digits of the price, eight decimals of the amount, minimum order size of the pair"
+    price_digits = 5
     pools = (
         Pool("orders", 90, 60, {"*": 0, "create": 1, "cancel": 1}),
         Pool("queries", 90, 60, {"create": 0, "cancel": 0}),
     )
     quirks = ("the nonce must grow", "cid needs cid_date to cancel, and is a number", "an amount below zero sells")
     id_at = "4.0.0"
-    code_at, words_at = ("1",), ("2",)
+    sure_codes = frozenset({"10001", "10020", "10050", "10111", "10112", "10114"})
 
     def market_id(self, pair: Pair) -> str:
         base, quote = ALIASES.get(pair.base, pair.base), ALIASES.get(pair.quote, pair.quote)
@@ -68,7 +69,8 @@ class Bitfinex(Dialect):
         which: Params = {"symbol": self.market_id(pair)}
         if named.venue_id:
             which["id"] = [int(named.venue_id)]
-        return (self._send("auth/r/orders/{symbol}", which), self._send("auth/r/orders/{symbol}/hist", which))
+        paths = ("auth/r/orders/{symbol}", "auth/r/orders/{symbol}/hist")
+        return tuple(Send("POST", ("private",), path, which, listing=True) for path in paths)
 
     def open_orders(self, pair: Pair | None, context: Context) -> Send:
         return (
@@ -101,7 +103,8 @@ class Bitfinex(Dialect):
         if dig(raw, "6") != "SUCCESS":
             raise ValueError(f"no success: {raw!r:.200}")
         orders = dig(raw, "4")
-        return str(dig(orders, "0.0") if isinstance(dig(orders, "0"), list) else dig(orders, "0"))
+        found = dig(orders, "0")
+        return self.identified(dig(found, "0") if isinstance(found, list) else found, raw)
 
     def balances(self, raw: object) -> dict[str, tuple[str, str]]:
         wallets = [row for row in self.rows(raw, "") if row[0] == "exchange"]

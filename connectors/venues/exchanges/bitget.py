@@ -62,7 +62,7 @@ class Bitget(Dialect):
         return Send("POST", ACCESS, "v2/spot/trade/cancel-order", params)
 
     def fetch(self, pair: Pair, named: Named, context: Context) -> tuple[Send, ...]:
-        return (Send("GET", ACCESS, "v2/spot/trade/orderInfo", named.param("clientOid", "orderId")),)
+        return (Send("GET", ACCESS, "v2/spot/trade/orderInfo", named.param("clientOid", "orderId"), listing=True),)
 
     def open_orders(self, pair: Pair | None, context: Context) -> Send:
         which: Params = {"symbol": self.market_id(pair)} if pair else {}

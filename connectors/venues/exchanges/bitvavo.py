@@ -25,6 +25,7 @@ class Bitvavo(Dialect):
     client_ids = ClientIds("clientOrderId", UUID, uuid_of)
     fee_source = "fee and feeCurrency of each fill; rates from account"
     precision = "pricePrecision (significant digits), quantityDecimals, minOrderInBaseAsset of markets"
+    price_digits = 5
     pools = (Pool("weight", 1000, 60, {"open_orders": 25, "my_trades": 5, "balance": 5}),)
     quirks = ("operatorId is needed to trade", "the client id is a UUID", "a price has five significant digits")
     id_at = "orderId"

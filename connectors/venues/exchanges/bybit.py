@@ -69,8 +69,8 @@ class Bybit(Dialect):
     def fetch(self, pair: Pair, named: Named, context: Context) -> tuple[Send, ...]:
         which = {"category": "spot", "symbol": self.market_id(pair), **named.param("orderLinkId", "orderId")}
         return (
-            Send("GET", ("private",), "v5/order/realtime", which),
-            Send("GET", ("private",), "v5/order/history", which),
+            Send("GET", ("private",), "v5/order/realtime", which, listing=True),
+            Send("GET", ("private",), "v5/order/history", which, listing=True),
         )
 
     def open_orders(self, pair: Pair | None, context: Context) -> Send:

@@ -45,6 +45,18 @@ class Coinbase(Dialect):
     orders_at, trades_at = "orders", "fills"
     code_at = ("error_response.error", "failure_reason", "error", "results.0.failure_reason")
     words_at = ("error_response.message", "message", "error_details")
+    sure_codes = frozenset(
+        {
+            "INSUFFICIENT_FUND",
+            "INVALID_LIMIT_PRICE_POST_ONLY",
+            "INVALID_LIMIT_PRICE",
+            "INVALID_PRICE_PRECISION",
+            "INVALID_SIZE_PRECISION",
+            "INVALID_PRODUCT_ID",
+            "UNSUPPORTED_ORDER_CONFIGURATION",
+            "UNTRADABLE_PRODUCT",
+        }
+    )
     fine_codes = frozenset({"UNKNOWN_FAILURE_REASON", "UNKNOWN_CANCEL_FAILURE_REASON"})
 
     def market_id(self, pair: Pair) -> str:
@@ -78,7 +90,7 @@ class Coinbase(Dialect):
         return self._list({"order_status": ["OPEN"], **which})
 
     def _list(self, params: Params) -> Send:
-        return Send("GET", ("v3", "private"), f"{ORDERS}/historical/batch", params)
+        return Send("GET", ("v3", "private"), f"{ORDERS}/historical/batch", params, listing=True)
 
     def my_trades(self, pair: Pair, named: Named, context: Context) -> Send:
         which: Params = {"order_ids": [named.venue_id]} if named.venue_id else {}

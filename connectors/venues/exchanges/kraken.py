@@ -81,7 +81,7 @@ class Kraken(Dialect):
         if named.venue_id:
             return (self._send("QueryOrders", {"txid": named.venue_id, "trades": "true"}),)
         which: Params = {"cl_ord_id": named.either, "trades": "true"}
-        return (self._send("OpenOrders", which), self._send("ClosedOrders", which))
+        return tuple(Send("POST", ("private",), path, which, listing=True) for path in ("OpenOrders", "ClosedOrders"))
 
     def open_orders(self, pair: Pair | None, context: Context) -> Send:
         return self._send("OpenOrders", {"trades": "true"})
@@ -100,6 +100,10 @@ class Kraken(Dialect):
         for name in ("open", "closed"):
             if isinstance(found, dict) and name in found:
                 found = found[name]
+                break
+        else:
+            if not path and not found:
+                raise ValueError(f"neither open nor closed orders in {raw!r:.200}")
         if not isinstance(found, dict):
             raise ValueError(f"no orders in {raw!r:.200}")
         return [{"id": key, **row} for key, row in found.items()]

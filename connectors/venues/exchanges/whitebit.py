@@ -63,7 +63,8 @@ class Whitebit(Dialect):
 
     def fetch(self, pair: Pair, named: Named, context: Context) -> tuple[Send, ...]:
         one = self._one(pair, named)
-        return Send("POST", ACCESS, "orders", one), Send("POST", ACCESS, "trade-account/order/history", one)
+        paths = ("orders", "trade-account/order/history")
+        return tuple(Send("POST", ACCESS, path, one, listing=True) for path in paths)
 
     def _one(self, pair: Pair, named: Named) -> Params:
         return {"market": self.market_id(pair), **named.param("clientOrderId", "orderId")}
