@@ -117,3 +117,21 @@ def timers(quick: bool, tell: Tell) -> dict[str, Any]:
     with broker(tell) as addresses:
         pending, seconds = (50_000, 8.0) if quick else (1_000_000, 100.0)
         return answer("timers", 1, dict(measure(addresses, pending, seconds, tell)))
+
+
+def books(quick: bool, runs: int, tell: Tell) -> dict[str, Any]:
+    """Level updates through a book, ours and peers'; memory; record to quote."""
+    from infra.bench.books import measure
+
+    with broker(tell) as addresses:
+        found = measure(quick, runs, addresses, tell)
+    ours = found["level_updates_per_s"]
+    peers = ("ccxt_level_updates_per_s", "sorted_level_updates_per_s")
+    return answer("books", runs, found, {name: round(ours / found[name], 2) for name in peers})
+
+
+def route(quick: bool, runs: int, tell: Tell) -> dict[str, Any]:
+    """Routing decisions on one core."""
+    from infra.bench.route import measure
+
+    return answer("route", runs, measure(quick, runs, tell))

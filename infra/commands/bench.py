@@ -83,6 +83,22 @@ def timers(quick: Quick = False, json: Json = False) -> None:
     _measured(lambda: run.timers(quick, eprint), json)
 
 
+@benches.command("books")
+def books(runs: Runs = 3, quick: Quick = False, json: Json = False) -> None:
+    """Level updates a second through a book, ours, ccxt's and a sorted container's; memory; record to consolidated quote."""
+    from infra.bench import run
+
+    _measured(lambda: run.books(quick, runs, eprint), json)
+
+
+@benches.command("route")
+def route(runs: Runs = 3, quick: Quick = False, json: Json = False) -> None:
+    """Routing decisions a second on one core: 20 venues of 1,000 levels a side, books changing."""
+    from infra.bench import run
+
+    _measured(lambda: run.route(quick, runs, eprint), json)
+
+
 @chaos.command("engine")
 def chaos_engine(
     records: Annotated[int, typer.Option(help="How many records.", min=1)] = 1_000_000,
