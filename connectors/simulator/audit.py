@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from connectors.simulator.amounts import fixed
+from connectors.simulator.budget import Budget
 from connectors.simulator.exchange import Exchange
 
 
-def audit(venue: str, exchange: Exchange) -> dict[str, Any]:
+def audit(venue: str, exchange: Exchange, budget: Budget) -> dict[str, Any]:
     """Every acceptance, order, trade and balance since the start; amounts are decimal strings.
 
-    A trade between two clients has two rows with the same id. `conserved`: all money is accounted for (`Exchange.conserved`).
+    A trade between two clients has two rows with the same id. `limits`: how its budget was used. `conserved`: all money is accounted for (`Exchange.conserved`).
     """
     orders = exchange.orders.values()
     accounts = sorted({account for account, _ in exchange.ledger.free})
@@ -52,4 +53,5 @@ def audit(venue: str, exchange: Exchange) -> dict[str, Any]:
             for account in accounts
         },
         "conserved": exchange.conserved(),
+        "limits": budget.report(),
     }

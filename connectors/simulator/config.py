@@ -59,7 +59,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class VenueSettings:
-    """One venue. Fees are rates in 1e-8; `latency` in seconds; port 0 takes a free one."""
+    """One venue. Fees are rates in 1e-8; `latency` in seconds; port 0 takes a free one; `limits`: see `budget`."""
 
     name: str
     port: int
@@ -69,6 +69,7 @@ class VenueSettings:
     symbols: tuple[Rules, ...]
     accounts: tuple[Account, ...]
     books: Generated | Following | Recording
+    limits: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,12 @@ def _positive(raw: object, where: str) -> float:
     return float(raw)
 
 
+def _limit(raw: object, where: str) -> tuple[int, float]:
+    if not isinstance(raw, list) or len(raw) != 2 or not isinstance(raw[0], int) or raw[0] < 1:
+        raise ConfigError(f"{where}: [how many, in how many seconds]")
+    return raw[0], _positive(raw[1], where)
+
+
 def _venue(raw: object, folder: Path) -> VenueSettings:
     top = _Fields(raw, "venue")
     name = str(top.take("name"))
@@ -154,6 +161,7 @@ def _venue(raw: object, folder: Path) -> VenueSettings:
         symbols=tuple(_rules(s, name) for s in top.take("symbols")),
         accounts=tuple(_accounts(top.take("accounts", []), name, folder)),
         books=_books(top.take("books"), name, folder),
+        limits={str(n): _limit(v, f"venue {name}: limit {n}") for n, v in top.take("limits", {}).items()},
     )
     top.end()
     if not found.symbols or len({r.id for r in found.symbols}) != len(found.symbols):

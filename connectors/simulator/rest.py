@@ -17,6 +17,7 @@ from aiohttp import web
 from connectors.simulator import dialect
 from connectors.simulator.access import Access, whole
 from connectors.simulator.audit import audit
+from connectors.simulator.budget import Budget
 from connectors.simulator.exchange import Exchange, Market, Order
 from connectors.simulator.faults import Fault, Spared, fault
 from connectors.simulator.rules import Refusal
@@ -47,9 +48,10 @@ class Rest:
         latency: float,
         now: Callable[[], int],
         set_fault: SetFault,
+        budget: Budget,
     ) -> None:
         self._name, self._exchange, self._access, self._latency = name, exchange, access, latency
-        self._now, self._set_fault = now, set_fault
+        self._now, self._set_fault, self._budget = now, set_fault, budget
 
     def routes(self) -> list[web.RouteDef]:
         public, private = self._public, self._private
@@ -203,7 +205,7 @@ class Rest:
     # ---- for tests
 
     async def _audit(self, request: web.Request) -> web.Response:
-        return as_json(audit(self._name, self._exchange))
+        return as_json(audit(self._name, self._exchange, self._budget))
 
     async def _fault(self, request: web.Request) -> web.Response:
         try:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from connectors.simulator.access import Access
+from connectors.simulator.budget import Budget
 from connectors.simulator.config import Settings, VenueSettings
 from connectors.simulator.drivers import Clock, drivers
 from connectors.simulator.exchange import Exchange
@@ -42,9 +43,10 @@ class Venue:
                 self.exchange.ledger.deposit(account.name, asset, amount)
         self.exchange.ledger.touched.clear()  # nobody listens yet
         access = Access(settings.accounts)
+        self.budget = Budget(settings.limits)
         self.faults = Faults(settings.name, self._fault)
         self._sockets = Sockets(self.exchange, access, self.streams, self.faults, now_ms)
-        rest = Rest(settings.name, self.exchange, access, settings.latency, now_ms, self._named(set_fault))
+        rest = Rest(settings.name, self.exchange, access, settings.latency, now_ms, self._named(set_fault), self.budget)
         app = web.Application(middlewares=[self._middleware])
         app.add_routes([*rest.routes(), *self._sockets.routes()])
         app.on_shutdown.append(lambda _: self._sockets.close())
@@ -82,7 +84,7 @@ class Venue:
 
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await self.faults.answer(request, handler)
+        return self.budget.ask(request, time.monotonic()) or await self.faults.answer(request, handler)
 
     async def _listen(self) -> None:
         self._site = web.TCPSite(self._runner, HOST, self.port)

@@ -10,15 +10,21 @@ Rules every adapter keeps:
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import httpx
+from redis.exceptions import RedisError
 
-from connectors.venues.outcomes import NotFound, OrderView, Outcome, StreamUp, Unknown, VenueEvent, VenueTrade
+from connectors.venues.limits import Limiter, OverBudget
+from connectors.venues.outcomes import NotFound, OrderView, Outcome, Refused, StreamUp, Unknown, VenueEvent, VenueTrade
 from schemas.records import ChildOrder, Instrument
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,41 @@ class VenueAdapter(ABC):
     def __init__(self, config: VenueConfig, http: httpx.AsyncClient) -> None:
         self.config, self.http = config, http
         self.instruments: Mapping[str, Instrument] = {}
+        self.limiter: Limiter | None = None
+        self._penalties: set[asyncio.Task[None]] = set()
+
+    async def budget(self, call: str) -> None:
+        """Wait for the shared budget of a call. Raises `Refused`: nothing was sent.
+
+        An order waits at most half of the time in which the venue takes it, for it was signed before.
+        """
+        if self.limiter is None:
+            return
+        within = min(self.config.timeout, self.config.recv_window_ms / 2000) if call == "create" else 10.0
+        try:
+            await self.limiter.acquire(call, within=within)
+        except OverBudget as error:
+            raise Refused("RATE_LIMITED", str(error)) from error
+
+    def limited(self, seconds: float) -> None:
+        """The venue said to wait so long: all who share its budget do."""
+        if self.limiter is not None:
+            self.limiter.hold(seconds)
+            task = asyncio.get_running_loop().create_task(self._penalise(self.limiter, seconds))
+            self._penalties.add(task)
+            task.add_done_callback(self._penalties.discard)
+
+    async def leave_budget(self) -> None:
+        """When the adapter closes: what is still to be told to the others is told."""
+        if self.limiter is not None:
+            await asyncio.gather(*self._penalties)
+            await self.limiter.close()
+
+    async def _penalise(self, limiter: Limiter, seconds: float) -> None:
+        try:
+            await limiter.penalise(seconds)
+        except (RedisError, OSError) as error:
+            log.warning("%s: the shared budget cannot be told to wait: %s", self.config.name, error)
 
     @abstractmethod
     async def load(self) -> list[Instrument]:

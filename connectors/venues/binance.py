@@ -176,6 +176,7 @@ class BinanceAdapter(VenueAdapter):
             settings["urls"] = {"api": urls}
         self._ex: Any = _Binance(settings)
         self._ex.http, self._ex.http_timeout = http, config.timeout
+        self._ex.limited = self.limited
         self._ids: dict[str, str] = {}
         self._difference = 0  # ours minus the venue's clock, milliseconds
         self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -188,6 +189,7 @@ class BinanceAdapter(VenueAdapter):
 
     async def load(self) -> list[Instrument]:
         await self._measure_clock()
+        await self.budget("markets")
         markets = await self._ex.load_markets()
         at = time.time_ns() // 1000
         found = {}
@@ -221,6 +223,7 @@ class BinanceAdapter(VenueAdapter):
         )
 
     async def _measure_clock(self) -> None:
+        await self.budget("time")
         raw = await self._ex.publicGetTime()
         after = wall_ms()
         if not isinstance(raw, dict) or not isinstance(raw.get("serverTime"), int):
@@ -275,6 +278,7 @@ class BinanceAdapter(VenueAdapter):
         try:
             request = self._request(child)
             request["timestamp"] = self.now_ms() if signed_at is None else signed_at
+            await self.budget("create")
             raw = await self._ex.privatePostOrder(request)
         except Exception as error:
             outcome = classify(error, UNSURE_CODES)
@@ -297,6 +301,7 @@ class BinanceAdapter(VenueAdapter):
 
     async def cancel(self, symbol: str, child_id: str) -> Outcome:
         try:
+            await self.budget("cancel")
             raw = await self._ex.privateDeleteOrder({"symbol": self._id(symbol), "origClientOrderId": child_id})
         except Exception as error:
             return classify(error, UNSURE_CODES)
@@ -304,6 +309,7 @@ class BinanceAdapter(VenueAdapter):
 
     async def query(self, symbol: str, child_id: str) -> OrderView | NotFound | Unknown:
         try:
+            await self.budget("fetch")
             raw = await self._ex.privateGetOrder({"symbol": self._id(symbol), "origClientOrderId": child_id})
             return order_view(raw, child_id)
         except Exception as error:
@@ -318,6 +324,7 @@ class BinanceAdapter(VenueAdapter):
         try:
             request["symbol"] = self._id(symbol)
             while True:
+                await self.budget("my_trades")
                 raw = await self._ex.privateGetMyTrades(request)
                 page = [fill_trade(row, venue_order_id, None) for row in raw if str(row["orderId"]) == venue_order_id]
                 new = {int(trade.trade_id): trade for trade in page if int(trade.trade_id) not in found}
@@ -331,6 +338,7 @@ class BinanceAdapter(VenueAdapter):
 
     async def open_orders(self, symbol: str | None = None) -> Sequence[OrderView] | Unknown:
         try:
+            await self.budget("open_orders")
             raw = await self._ex.privateGetOpenOrders({} if symbol is None else {"symbol": self._id(symbol)})
             return [order_view(row) for row in raw]
         except Exception as error:
@@ -338,6 +346,7 @@ class BinanceAdapter(VenueAdapter):
             return Unknown(outcome.code, outcome.reason)
 
     async def balances(self) -> Mapping[str, tuple[int, int]]:
+        await self.budget("balance")
         raw = await self._ex.privateGetAccount({"omitZeroBalances": "true"})
         return {row["asset"]: (units(row["free"]), units(row["locked"])) for row in raw["balances"]}
 
@@ -414,4 +423,5 @@ class BinanceAdapter(VenueAdapter):
             log.info("%s: closing the user stream: %s", self.config.name, error)
 
     async def close(self) -> None:
+        await self.leave_budget()
         await self._leave_stream()

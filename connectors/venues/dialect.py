@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
+from connectors.venues.limits import Pool
 from connectors.venues.outcomes import Refused
 from connectors.venues.units import SCALE, text
 
@@ -155,19 +156,6 @@ class Send:
     listing: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """A budget of the exchange: `capacity` units in any `seconds`. `costs`: units of a call, 1 where nothing is said, 0 for none."""
-
-    name: str
-    capacity: int
-    seconds: float
-    costs: Mapping[str, int] = field(default_factory=dict)
-
-    def cost(self, call: str) -> int:
-        return self.costs.get(call, self.costs.get("*", 1))
-
-
 # Not an order: a pool that counts only new orders.
 ORDERS_ONLY: Mapping[str, int] = {"*": 0, Call.CREATE: 1}
 
@@ -202,6 +190,8 @@ def number_of(bits: int) -> Callable[[str], str]:
     )
 
 
+# what most of ccxt's classes are told, not to list derivatives
+SPOT_ONLY: Mapping[str, Any] = {"fetchMarkets": {"types": ["spot"]}}
 WORD = r"[A-Za-z0-9_-]"
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
@@ -237,13 +227,17 @@ class Dialect:
     # significant digits of a price, where it has no fixed step
     price_digits: ClassVar[int | None] = None
     sandbox: ClassVar[bool] = False
-    test_order: ClassVar[bool] = False
+    # where an order can be tried that is checked and not placed
+    test_path: ClassVar[str | None] = None
     pools: ClassVar[tuple[Pool, ...]]
     # how long the exchange may take until what it accepted shows up when it is asked
     settle_seconds: ClassVar[float] = 2.0
     quirks: ClassVar[tuple[str, ...]] = ()
     # what a nonce is here: the clock, a counter that must grow, or a unique word
     nonce: ClassVar[Literal["clock", "counter", "word"]] = "clock"
+
+    # what ccxt's class is told, beside what all are
+    options: ClassVar[Mapping[str, Any]] = {}
 
     # where answers hold what is asked for
     id_at: ClassVar[str] = "id"

@@ -21,7 +21,7 @@ import httpx
 from ccxt.base import errors  # type: ignore[import-untyped, unused-ignore]  # upstream ships no types
 
 from connectors.venues.adapter import VenueAdapter, VenueConfig, wall_ms
-from connectors.venues.dialect import Context, Dialect, Named, NeedsVenueId, NewOrder, Pair, Send
+from connectors.venues.dialect import Call, Context, Dialect, Named, NeedsVenueId, NewOrder, Pair, Send
 from connectors.venues.outcomes import (
     Answer,
     NotFound,
@@ -89,6 +89,7 @@ class DialectAdapter(VenueAdapter):
         credentials = Credentials(config.api_key, config.secret, config.password, config.account_id)
         cls = type(f"Live{dialect.title}", (_Live, class_of(dialect, pro=True)), {})
         settings = settings_of(credentials, config.recv_window_ms) | {"timeout": int(config.timeout * 1000)}
+        settings["options"] |= dialect.options
         self._ex: Any = tidied(cls(settings))
         self._ex.http, self._ex.http_timeout = http, config.timeout
         self._ex.number = str
@@ -96,14 +97,16 @@ class DialectAdapter(VenueAdapter):
         if config.sandbox:
             self._ex.set_sandbox_mode(True)
         self._ex.urls["api"] = elsewhere(self._ex.urls["api"], config.rest_url, config.ws_url)
+        self._ex.limited = self.limited
         self._difference = 0
         self._children: dict[str, str] = {}  # our id on the wire -> child id
         self._venue_ids: dict[str, str] = {}  # child id -> the exchange's id
 
     # ---- asking
 
-    async def ask(self, send: Send, signed_at: int | None = None) -> Any:
-        """Sign and send once. Raises `Refused` when it cannot be signed, and what the transport raises."""
+    async def ask(self, send: Send, call: str = Call.FETCH, signed_at: int | None = None) -> Any:
+        """Wait for the budget of `call`, sign and send once. Raises `Refused` when it cannot be signed, and what the transport raises."""
+        await self.budget(call)
         ex = self._ex
         ex.at_ms = self.now_ms() if signed_at is None else signed_at
         try:
@@ -133,6 +136,7 @@ class DialectAdapter(VenueAdapter):
 
     async def load(self) -> list[Instrument]:
         await self._measure_clock()
+        await self.budget("markets")
         markets = await self._ex.load_markets()
         at, found = time.time_ns() // 1000, {}
         for symbol, market in markets.items():
@@ -164,6 +168,7 @@ class DialectAdapter(VenueAdapter):
     async def _measure_clock(self) -> None:
         if not self._ex.has.get("fetchTime"):
             return
+        await self.budget("time")
         theirs = await self._ex.fetch_time()
         if not isinstance(theirs, int):
             raise errors.BadResponse(f"{self.config.name}: no time in {theirs!r:.200}")
@@ -174,13 +179,23 @@ class DialectAdapter(VenueAdapter):
             if self._ex.has.get("fetchTime"):
                 await self._measure_clock()
             else:
-                await self.ask(self.dialect.balance(self._context()))
+                await self.ask(self.dialect.balance(self._context()), Call.BALANCE)
         except (errors.BaseError, ValueError) as error:
             return self._failed(error).kind is OutcomeKind.REJECTED
         return True
 
     def now_ms(self) -> int:
         return wall_ms() - self._difference
+
+    @staticmethod
+    def wall() -> int:
+        """This machine's time, milliseconds."""
+        return wall_ms()
+
+    @property
+    def tells_time(self) -> bool:
+        """Whether the venue can be asked for its clock."""
+        return bool(self._ex.has.get("fetchTime"))
 
     # ---- orders
 
@@ -224,7 +239,7 @@ class DialectAdapter(VenueAdapter):
 
     async def place(self, child: ChildOrder, signed_at: int | None = None) -> Outcome:
         try:
-            raw = await self.ask(self.dialect.create(self._order(child), self._context()), signed_at)
+            raw = await self.ask(self.dialect.create(self._order(child), self._context()), Call.CREATE, signed_at)
         except Exception as error:
             outcome = self._failed(error)
             if outcome.venue_code is not None and outcome.venue_code in self.dialect.duplicate_codes:
@@ -255,7 +270,7 @@ class DialectAdapter(VenueAdapter):
                 if not isinstance(found, OrderView) or found.status is not VenueOrderStatus.OPEN:
                     return self._instead(found)
                 send = self.dialect.cancel(pair, Named(None, found.venue_order_id), self._context())
-            raw = await self.ask(send)
+            raw = await self.ask(send, Call.CANCEL)
         except Exception as error:
             return self._failed(error)
         code, words = self.dialect.error_of(raw)
@@ -320,7 +335,7 @@ class DialectAdapter(VenueAdapter):
     async def trades(self, symbol: str, venue_order_id: str) -> list[VenueTrade] | Unknown:
         try:
             send = self.dialect.my_trades(Pair.of(symbol), Named(None, venue_order_id), self._context())
-            rows = self.dialect.rows(await self.ask(send), self.dialect.trades_at)
+            rows = self.dialect.rows(await self.ask(send, Call.MY_TRADES), self.dialect.trades_at)
             market = self._ex.market(symbol)
             found = [self._ex.parse_trade(row, market) for row in rows]
             mine = [t for t in found if t["order"] is None or t["order"] == venue_order_id]
@@ -345,7 +360,7 @@ class DialectAdapter(VenueAdapter):
     async def open_orders(self, symbol: str | None = None) -> Sequence[OrderView] | Unknown:
         try:
             send = self.dialect.open_orders(Pair.of(symbol) if symbol else None, self._context())
-            rows = self.dialect.rows(await self.ask(send), self.dialect.orders_at)
+            rows = self.dialect.rows(await self.ask(send, Call.OPEN_ORDERS), self.dialect.orders_at)
             return [self.view(self._parsed(row, symbol)) for row in rows]
         except Refused as refused:
             if symbol is None and refused.args[0] == "NEEDS_SYMBOL":
@@ -364,7 +379,7 @@ class DialectAdapter(VenueAdapter):
         return found
 
     async def balances(self) -> Mapping[str, tuple[int, int]]:
-        rows = self.dialect.balances(await self.ask(self.dialect.balance(self._context())))
+        rows = self.dialect.balances(await self.ask(self.dialect.balance(self._context()), Call.BALANCE))
         return {
             self._ex.safe_currency_code(asset): (exact(free), exact(locked)) for asset, (free, locked) in rows.items()
         }
@@ -395,6 +410,7 @@ class DialectAdapter(VenueAdapter):
                     yield StreamUp()
 
     async def close(self) -> None:
+        await self.leave_budget()
         try:
             await asyncio.wait_for(self._ex.close(), 5)
         except (errors.BaseError, OSError, TimeoutError) as error:

@@ -213,7 +213,7 @@ def facts(dialect: Dialect) -> dict[str, Any]:
         "fee_source": dialect.fee_source,
         "precision": dialect.precision,
         "sandbox": dialect.sandbox,
-        "test_order": dialect.test_order,
+        "test_order": dialect.test_path is not None,
         "settle_seconds": dialect.settle_seconds,
         "nonce": dialect.nonce,
         "pools": [asdict(pool) | {"costs": dict(pool.costs)} for pool in dialect.pools],

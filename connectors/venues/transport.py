@@ -10,6 +10,7 @@ ccxt's own `fetch` loses what matters most, whether the request may have reached
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -26,6 +27,7 @@ BEFORE_SENDING = (
     httpx.LocalProtocolError,
     httpx.InvalidURL,
 )
+RATE_LIMITED = (418, 429)
 
 
 class OutcomeUnknown(errors.RequestTimeout):  # type: ignore[misc, unused-ignore]  # the base is untyped upstream
@@ -60,6 +62,7 @@ class HttpxTransport:
 
     http: httpx.AsyncClient
     http_timeout: float
+    limited: Callable[[float], None] | None = None  # told when the venue says to wait, and for how many seconds
 
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         """Send one request; what the venue answered, parsed. Raises ccxt's errors, `NotSent`, `OutcomeUnknown`."""
@@ -81,6 +84,8 @@ class HttpxTransport:
         parsed = ex.parse_json(text)
         answer = Answer(response.status_code, parsed)
         received = Headers(response.headers)
+        if response.status_code in RATE_LIMITED and self.limited is not None:
+            self.limited(_seconds(received.get("retry-after")))
         where = (response.status_code, response.reason_phrase, url, method)
         try:
             ex.handle_errors(*where, received, text, parsed, sent, body)
@@ -93,6 +98,11 @@ class HttpxTransport:
             error.answer = answer
             raise
         return parsed
+
+
+def _seconds(told: str | None) -> float:
+    """`Retry-After` in seconds; a second when it is not told in them."""
+    return min(float(told), 3600.0) if told is not None and told.isdigit() else 1.0
 
 
 def _path(url: str) -> str:

@@ -110,3 +110,52 @@ def request(
         except Refused as refusal:
             fail(str(refusal.args[-1]), json, refused=refusal.args[0], sent=False)
         emit(answer)
+
+
+@venues.command()
+def check(
+    name: Name,
+    rest_url: Annotated[str | None, typer.Option(help="Another address, as of a simulator.", metavar="URL")] = None,
+    symbol: Annotated[str | None, typer.Option(help="What the test order is for.", show_default=False)] = None,
+    sandbox: Annotated[bool, typer.Option("--sandbox", help="The exchange's own test system.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 5.0,
+    json: Json = False,
+) -> None:
+    """Ask an exchange whether it can be traded on: markets, clock, credentials, permissions, balances, a test order where it has one.
+
+    Credentials come from BESTEX_VENUE_<NAME>_API_KEY, _SECRET, _PASSWORD and _ACCOUNT_ID, or from files named by the same with _FILE.
+    """
+    with reported(json):
+        import asyncio
+        import os
+
+        from connectors.venues.adapter import VenueConfig
+        from connectors.venues.checkup import checkup, credentials
+        from connectors.venues.exchanges import DIALECTS
+
+        if name not in DIALECTS:
+            raise Failure(f"no such exchange: {name}; there are {', '.join(DIALECTS)}")
+        keys = credentials(name, os.environ)
+        config = VenueConfig(
+            name,
+            name,
+            rest_url,
+            api_key=keys.api_key,
+            secret=keys.secret,
+            password=keys.password,
+            account_id=keys.account_id,
+            timeout=timeout,
+            sandbox=sandbox,
+        )
+        found = asyncio.run(checkup(config, symbol))
+        failed = [finding.name for finding in found if finding.state == "failed"]
+        if json:
+            rows = [{"name": f.name, "state": f.state, "said": f.said} for f in found]
+            emit({"venue": name, "checks": rows, "failed": failed})
+        else:
+            colours = {"ok": "green", "failed": "red", "skipped": "dim"}
+            for finding in found:
+                mark = f"[{colours[finding.state]}]{finding.state:>8}[/]"
+                out().print(f"{mark} {finding.name:<12}", finding.said, highlight=False)
+        if failed:
+            raise typer.Exit(1)

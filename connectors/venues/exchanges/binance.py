@@ -12,26 +12,34 @@ from connectors.venues.dialect import (
     NewOrder,
     Pair,
     Params,
-    Pool,
     Send,
     hexadecimal,
 )
+from connectors.venues.limits import Pool
+
+OPTIONS = {"fetchMarkets": {"types": ["spot"]}, "fetchMargins": False}
 
 
 class Binance(Dialect):
     exchange, title = "binance", "Binance"
     docs = "https://developers.binance.com/docs/binance-spot-api-docs/rest-api"
     client_ids = ClientIds("newClientOrderId", WORD + "{1,36}", hexadecimal(36))
-    sandbox, test_order = True, True
+    sandbox, test_path = True, "order/test"
     fee_source = "commission of each fill; rates from GET /api/v3/account/commission"
     precision = "PRICE_FILTER.tickSize, LOT_SIZE.stepSize, NOTIONAL.minNotional"
     pools = (
-        Pool("weight", 6000, 60, {"fetch": 4, "open_orders": 6, "my_trades": 20, "balance": 20, "book": 250}),
+        Pool(
+            "weight",
+            6000,
+            60,
+            {"fetch": 4, "open_orders": 6, "my_trades": 20, "balance": 20, "book": 250, "markets": 20},
+        ),
         Pool("orders", 100, 10, ORDERS_ONLY),
         Pool("orders-day", 200_000, 86_400, ORDERS_ONLY),
         Pool("requests", 61_000, 300),
     )
     quirks = ("a cancel answers with its own id as clientOrderId", "a duplicate id is -2010, as is a refusal: ask")
+    options = OPTIONS
     id_at = "orderId"
     balances_at = "balances"
     unsure_codes = frozenset({"-1000", "-1001", "-1006", "-1007", "-2021", "-2022"})

@@ -16,11 +16,11 @@ from connectors.venues.dialect import (
     NewOrder,
     Pair,
     Params,
-    Pool,
     Send,
     dig,
     hexadecimal,
 )
+from connectors.venues.limits import Pool
 
 VALIDITIES = {"GTC": "GTC", "IOC": "IOC", "FOK": "FOK"}
 ACCESS = ("spot", "v1", "private")

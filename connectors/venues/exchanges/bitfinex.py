@@ -16,11 +16,11 @@ from connectors.venues.dialect import (
     NewOrder,
     Pair,
     Params,
-    Pool,
     Send,
     dig,
     number_of,
 )
+from connectors.venues.limits import Pool
 
 POST_ONLY = 4096
 TYPES = {"GTC": "EXCHANGE LIMIT", "IOC": "EXCHANGE IOC", "FOK": "EXCHANGE FOK"}

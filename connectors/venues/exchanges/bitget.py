@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from connectors.venues.dialect import (
+    SPOT_ONLY,
     WORD,
     ClientIds,
     Context,
@@ -13,10 +14,10 @@ from connectors.venues.dialect import (
     NewOrder,
     Pair,
     Params,
-    Pool,
     Send,
     hexadecimal,
 )
+from connectors.venues.limits import Pool
 
 FORCE = {"GTC": "gtc", "IOC": "ioc", "FOK": "fok"}
 ACCESS = ("private", "spot")
@@ -42,6 +43,7 @@ class Bitget(Dialect):
     unsure_codes = frozenset({"40015", "40010", "40725", "45001", "50001"})
     missing_codes = frozenset({"43001", "40109"})
     duplicate_codes = frozenset({"40786", "43118"})
+    options = SPOT_ONLY
 
     def market_id(self, pair: Pair) -> str:
         return pair.upper()

@@ -15,10 +15,10 @@ from connectors.venues.dialect import (
     NewOrder,
     Pair,
     Params,
-    Pool,
     Send,
     uuid_of,
 )
+from connectors.venues.limits import Pool
 
 FLAGS = {"IOC": "ioc_order", "FOK": "fok_order"}
 

@@ -13,10 +13,10 @@ from connectors.venues.dialect import (
     NewOrder,
     Pair,
     Params,
-    Pool,
     Send,
     uuid_of,
 )
+from connectors.venues.limits import Pool
 
 
 class Bitvavo(Dialect):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from connectors.venues.dialect import (
+    SPOT_ONLY,
     WORD,
     ClientIds,
     Context,
@@ -14,10 +15,10 @@ from connectors.venues.dialect import (
     NewOrder,
     Pair,
     Params,
-    Pool,
     Send,
     hexadecimal,
 )
+from connectors.venues.limits import Pool
 
 VALIDITIES = {"GTC": "GTC", "IOC": "IOC", "FOK": "FOK"}
 
@@ -45,6 +46,7 @@ class Bybit(Dialect):
     code_at, words_at = ("retCode",), ("retMsg",)
     unsure_codes = frozenset({"10016", "10000", "170007", "170032", "3400045"})
     duplicate_codes = frozenset({"170141", "110072"})
+    options = SPOT_ONLY
 
     def market_id(self, pair: Pair) -> str:
         return pair.upper()

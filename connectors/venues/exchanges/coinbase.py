@@ -17,11 +17,11 @@ from connectors.venues.dialect import (
     NewOrder,
     Pair,
     Params,
-    Pool,
     Send,
     dig,
     uuid_of,
 )
+from connectors.venues.limits import Pool
 
 ORDERS = "brokerage/orders"
 

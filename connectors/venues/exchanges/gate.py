@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from connectors.venues.dialect import (
+    SPOT_ONLY,
     ClientIds,
     Context,
     Dialect,
@@ -15,10 +16,10 @@ from connectors.venues.dialect import (
     NewOrder,
     Pair,
     Params,
-    Pool,
     Send,
     hexadecimal,
 )
+from connectors.venues.limits import Pool
 
 PREFIX = "t-"
 VALIDITIES = {"GTC": "gtc", "IOC": "ioc", "FOK": "fok"}
@@ -47,6 +48,7 @@ class Gate(Dialect):
     fine_codes = frozenset()
     unsure_codes = frozenset({"SERVER_ERROR", "INTERNAL", "TOO_BUSY"})
     missing_codes = frozenset({"ORDER_NOT_FOUND"})
+    options = SPOT_ONLY
 
     def market_id(self, pair: Pair) -> str:
         return pair.upper("_")

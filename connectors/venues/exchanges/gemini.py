@@ -16,10 +16,10 @@ from connectors.venues.dialect import (
     NewOrder,
     Pair,
     Params,
-    Pool,
     Send,
     hexadecimal,
 )
+from connectors.venues.limits import Pool
 
 OPTIONS = {"IOC": "immediate-or-cancel", "FOK": "fill-or-kill"}
 

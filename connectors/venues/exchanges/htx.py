@@ -13,13 +13,15 @@ from connectors.venues.dialect import (
     NewOrder,
     Pair,
     Params,
-    Pool,
     Send,
     hexadecimal,
 )
+from connectors.venues.limits import Pool
 from connectors.venues.outcomes import Refused
 
 TYPES = {"GTC": "limit", "IOC": "ioc", "FOK": "limit-fok"}
+
+OPTIONS = {"fetchMarkets": {"types": {"spot": True, "linear": False, "inverse": False}}}
 
 
 class Htx(Dialect):
@@ -40,6 +42,7 @@ class Htx(Dialect):
     unsure_codes = frozenset({"gateway-internal-error", "system-maintenance", "base-system-error", "timeout"})
     missing_codes = frozenset({"base-record-invalid", "not-found"})
     duplicate_codes = frozenset({"order-duplicate-client-order-id", "base-duplicated-client-order-id"})
+    options = OPTIONS
 
     def market_id(self, pair: Pair) -> str:
         return pair.lower()

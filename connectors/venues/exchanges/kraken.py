@@ -18,11 +18,11 @@ from connectors.venues.dialect import (
     NewOrder,
     Pair,
     Params,
-    Pool,
     Send,
     dig,
     uuid_of,
 )
+from connectors.venues.limits import Pool
 
 MAXIMUM = 18
 ALIASES = {"BTC": "XBT", "DOGE": "XDG"}

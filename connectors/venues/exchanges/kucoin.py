@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from connectors.venues.dialect import (
+    SPOT_ONLY,
     WORD,
     ClientIds,
     Context,
@@ -15,11 +16,11 @@ from connectors.venues.dialect import (
     NewOrder,
     Pair,
     Params,
-    Pool,
     Send,
     dig,
     hexadecimal,
 )
+from connectors.venues.limits import Pool
 
 
 class Kucoin(Dialect):
@@ -38,6 +39,7 @@ class Kucoin(Dialect):
     fine_codes = frozenset({"200000"})
     unsure_codes = frozenset({"500000", "429000", "230005", "100001"})
     missing_codes = frozenset({"400100", "404000"})
+    options = SPOT_ONLY
 
     def market_id(self, pair: Pair) -> str:
         return pair.upper("-")

@@ -16,11 +16,11 @@ from connectors.venues.dialect import (
     NewOrder,
     Pair,
     Params,
-    Pool,
     Send,
     dig,
     hexadecimal,
 )
+from connectors.venues.limits import Pool
 from connectors.venues.outcomes import Refused
 
 SUFFIXES = {"GTC": "", "IOC": "_ioc", "FOK": "_fok"}
@@ -34,7 +34,7 @@ class Lbank(Dialect):
     nonce = "word"
     post_only = False
     market_buy_in = "quote"
-    test_order = True
+    test_path = "supplement/create_order_test"
     fee_source = "tradeFee of each transaction; rates from supplement/customer_trade_fee"
     precision = "priceAccuracy, quantityAccuracy, minTranQua of accuracy"
     pools = (

@@ -15,21 +15,23 @@ from connectors.venues.dialect import (
     NewOrder,
     Pair,
     Params,
-    Pool,
     Send,
     hexadecimal,
 )
+from connectors.venues.limits import Pool
 from connectors.venues.outcomes import Refused
 
 TYPES = {"GTC": "LIMIT", "IOC": "IMMEDIATE_OR_CANCEL", "FOK": "FILL_OR_KILL"}
 ACCESS = ("spot", "private")
+
+OPTIONS = {"fetchMarkets": {"types": {"spot": True, "swap": {"linear": False, "inverse": False}}}}
 
 
 class Mexc(Dialect):
     exchange, title = "mexc", "MEXC"
     docs = "https://www.mexc.com/api-docs/spot-v3/spot-account-trade#new-order"
     client_ids = ClientIds("newClientOrderId", WORD + "{1,32}", hexadecimal(32))
-    test_order = True
+    test_path = "order/test"
     fee_source = "commission of each trade; rates from tradeFee"
     precision = "quotePrecision, baseSizePrecision, quoteAmountPrecision of exchangeInfo"
     pools = (
@@ -39,6 +41,7 @@ class Mexc(Dialect):
     quirks = ("no edit", "open orders need a symbol", "ccxt sends both origClientOrderId and clientOrderId on cancel")
     id_at, balances_at = "orderId", "balances"
     missing_codes = frozenset({"-2013"})
+    options = OPTIONS
 
     def market_id(self, pair: Pair) -> str:
         return pair.upper()

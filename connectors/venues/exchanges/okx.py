@@ -6,6 +6,7 @@ bounds how late the exchange may still take an order."""
 from __future__ import annotations
 
 from connectors.venues.dialect import (
+    SPOT_ONLY,
     ClientIds,
     Context,
     Dialect,
@@ -13,10 +14,10 @@ from connectors.venues.dialect import (
     NewOrder,
     Pair,
     Params,
-    Pool,
     Send,
     hexadecimal,
 )
+from connectors.venues.limits import Pool
 from connectors.venues.outcomes import Refused
 
 TYPES = {"GTC": "limit", "IOC": "ioc", "FOK": "fok"}
@@ -46,6 +47,7 @@ class Okx(Dialect):
     unsure_codes = frozenset({"50001", "50004", "50013", "50026", "51149", "51054"})
     missing_codes = frozenset({"51603"})
     duplicate_codes = frozenset({"51016"})
+    options = SPOT_ONLY
 
     def market_id(self, pair: Pair) -> str:
         return pair.upper("-")

@@ -14,10 +14,10 @@ from connectors.venues.dialect import (
     NewOrder,
     Pair,
     Params,
-    Pool,
     Send,
     uuid_of,
 )
+from connectors.venues.limits import Pool
 
 VALIDITIES = {"IOC": "ioc", "FOK": "fok"}
 
@@ -28,7 +28,7 @@ class Upbit(Dialect):
     client_ids = ClientIds("identifier", WORD + "{1,64}", uuid_of)
     nonce = "word"
     market_buy_in = "quote"
-    test_order = True
+    test_path = "orders/test"
     fee_source = "paid_fee of the order; rates from orders/chance"
     precision = (
         "price units by price level from the documentation; eight decimals of the volume; min_total from orders/chance"

@@ -15,10 +15,10 @@ from connectors.venues.dialect import (
     NewOrder,
     Pair,
     Params,
-    Pool,
     Send,
     hexadecimal,
 )
+from connectors.venues.limits import Pool
 
 ACCESS = ("v4", "private")
 
