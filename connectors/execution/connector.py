@@ -58,7 +58,12 @@ class Connector:
         self._http = {v.name: http_client(v.timeout) for v in venues}
         self.desks = {
             v.name: Desk(
-                adapter(v, self._http[v.name]), self._writer, self._spawn, settings.in_flight, settings.claim_ttl, settings.poll
+                adapter(v, self._http[v.name]),
+                self._writer,
+                self._spawn,
+                settings.in_flight,
+                settings.claim_ttl,
+                settings.poll,
             )
             for v in venues
         }
