@@ -262,16 +262,16 @@ def array(item: Kind) -> Kind:
     )
 
 
-def source() -> str:
+def source(folder: Path = AVRO) -> str:
     """The whole text of `records.py`, formatted."""
     g = Generator()
-    for path in sorted(AVRO.glob("*.avsc")):
+    for path in sorted(folder.glob("*.avsc")):
         schema = json.loads(path.read_text())
         if schema["name"] != path.stem:
             raise ValueError(f"{path.name} defines {schema['name']}")
         g.record(schema)
         g.top.append(schema["name"])
-    names = ", ".join(g.top)
+    names = ", ".join(g.top) + ("," if len(g.top) == 1 else "")
     tail = f"RECORDS: tuple[type[Record], ...] = ({names})"
     text = "\n\n\n".join([HEADER.rstrip(), *g.blocks, tail]) + "\n"
     return subprocess.run(

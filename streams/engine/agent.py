@@ -19,7 +19,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from schemas.records import Record
 
-V = TypeVar("V", bound=Record)
+V = TypeVar("V")
 
 
 class Message(NamedTuple):
@@ -51,7 +51,10 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Table(Generic[V]):
-    """State keyed by string, one shard a partition, rebuilt from its changelog topic `<agent>-<name>-changelog`."""
+    """State keyed by string, one shard a partition, rebuilt from its changelog topic `<agent>-<name>-changelog`.
+
+    `value`: a record, in the registry's framing; or `int`, 64 bits big-endian.
+    """
 
     name: str
     value: type[V]
@@ -101,6 +104,9 @@ class Context(Protocol):
 
     def send_raw(self, topic: str, key: bytes | None, value: bytes | None, partition: int | None = None) -> None:
         """Send bytes, to the partition of `key` or the one given."""
+
+    def outbox(self, topic: str, partition: int) -> Callable[[tuple[bytes | None, bytes | None]], None]:
+        """For loops over many records: call what it returns with `(key, value)`, instead of `send_raw` each time."""
 
     def dead_letter(self, message: Message, cause: str, detail: str) -> None:
         """Put a record of the batch aside, whole, with a stable `cause`."""

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from schemas.codec import BY_NAME, Codec, LocalRegistry
 from schemas.records import Record
-from streams.engine.agent import Agent, Table
+from streams.engine.agent import Agent, Message, Table
 from streams.engine.partitioner import partition_of
-from streams.engine.task import Effects, Pair, Source, Task
+from streams.engine.task import Effects, Pair, Task
 
 V = TypeVar("V", bound=Record)
 Place = tuple[str, int]
@@ -111,12 +111,12 @@ class Driver:
                     task.rebuild(self._source(place, i) for i in range(self._read[place]))
             self.tasks[n] = task
 
-    def _source(self, place: Place, offset: int) -> Source:
+    def _source(self, place: Place, offset: int) -> Message:
         key, value = self.log[place][offset]
-        return Source(*place, offset, self._times[place][offset], key, value)
+        return Message(*place, offset, self._times[place][offset], key, value, None)
 
-    def _next(self, task: Task, at_most: int | None) -> list[Source]:
-        found: list[Source] = []
+    def _next(self, task: Task, at_most: int | None) -> list[Message]:
+        found: list[Message] = []
         for how in self.agent.inputs:
             place = (how.topic, task.partition)
             start, end = self._read[place], len(self.log[place])

@@ -25,11 +25,11 @@ from typing import Any, Protocol
 from aiokafka.errors import KafkaError
 
 from schemas.codec import Codec, RegistryUnavailable
-from streams.engine.agent import Agent
+from streams.engine.agent import Agent, Message
 from streams.engine.metrics import Metrics
-from streams.engine.reading import LogReader, source
+from streams.engine.reading import LogReader
 from streams.engine.store import RocksBacking, StateUnwritable
-from streams.engine.task import Effects, Retry, Source, Task
+from streams.engine.task import Effects, Retry, Task
 from streams.engine.transactions import (
     CommitFailed,
     Fenced,
@@ -95,7 +95,7 @@ class EngineSettings:
     `state_folder`: where local state is kept (None: in memory alone), written every `write_seconds`, with `cached` decoded values a table.
     """
 
-    batch: int = 4000
+    batch: int = 10_000
     interval: float = 0.0
     bug_limit: int = 50
     transaction_ms: int = 60_000
@@ -289,7 +289,7 @@ class Engine:
         tasks = {s.number: s.task for s in seats}
         await reader.read(
             dict(starts),
-            lambda place, records: tasks[place[1]].rebuild(map(source, records)),
+            lambda place, records: tasks[place[1]].rebuild(records),
             ends,
             what=f"{agent.name}: rebuilding",
         )
@@ -427,7 +427,7 @@ class Engine:
         for topic, batch in batches.items():
             if batch.start != seat.next[topic]:
                 raise CommitFailed(f"{topic}[{seat.number}]: got {batch.start}, expected {seat.next[topic]}")
-        sources = [source(record) for batch in batches.values() for record in batch.records]
+        sources = [record for batch in batches.values() for record in batch.records]
         ends = {topic: batch.end for topic, batch in batches.items()}
         offsets = {(topic, seat.number): ends.get(topic, at) for topic, at in seat.next.items()}
         task, producer, started = seat.task, seat.producer, time.monotonic()
@@ -464,7 +464,7 @@ class Engine:
             records[place], logs[name] = pairs, place
         return records, logs
 
-    def _count(self, sources: Sequence[Source], effects: Effects, seconds: float) -> None:
+    def _count(self, sources: Sequence[Message], effects: Effects, seconds: float) -> None:
         records, metrics, now = len(sources), self.metrics, self._clock()
         self.counters.records += records
         self.counters.batches += 1

@@ -8,6 +8,7 @@ What is replaced, because it is per record or not safe (versions are pinned; eac
     Recovery.on_rebalance, on_partitions_revoked, _restart_recovery,
       _slurp_changelogs, _publish_stats, on_recovery_completed, _wait  tasks are opened by `Engine.open`
     TableManager.recovery, on_start, _update_channels                  no changelog is ever subscribed to
+    aiokafka's PartitionRecords                                        records come as `Message`s (see `fetching.py`)
     App._on_partitions_revoked, on_stop                                open checkpoints finish before partitions are given up
 """
 
@@ -28,6 +29,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode import Service
 
+from streams.engine import fetching
 from streams.engine.engine import Batch, Engine
 from streams.engine.transactions import Membership
 
@@ -50,6 +52,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         app: Any = self.app
         conf, self._assignor = app.conf, app.assignor
+        fetching.install()
         return AIOKafkaConsumer(
             **app.kafka_options,
             group_id=conf.id,
@@ -143,8 +146,8 @@ class Consumer(driver.Consumer):
                     tp.topic,
                     tp.partition,
                     last.offset,
-                    last.timestamp / 1000.0,
-                    last.timestamp_type,
+                    last.timestamp / 1e6,
+                    0,
                     [],
                     None,
                     value,

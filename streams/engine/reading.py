@@ -15,22 +15,18 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
-from streams.engine.task import Source
+from streams.engine import fetching
 
 log = logging.getLogger(__name__)
 Place = tuple[str, int]
 PROGRESS_SECONDS = 2.0
 
 
-def source(record: Any) -> Source:
-    """A record of aiokafka's as the engine's."""
-    return Source(record.topic, record.partition, record.offset, record.timestamp * 1000, record.key, record.value)
-
-
 class LogReader:
     """One consumer without a group. `options` are keyword arguments of `AIOKafkaConsumer`."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
+        fetching.install()
         self._consumer = AIOKafkaConsumer(
             **options,
             isolation_level="read_committed",
@@ -129,7 +125,7 @@ class LogReader:
             while await self._consumer.position(tp) < offset:
                 for record in (await self._consumer.getmany(tp, timeout_ms=200)).get(tp, ()):
                     if record.offset < offset:
-                        last = record.timestamp
+                        last = record.timestamp // 1000
             if last is not None or start == oldest:
                 return last
         return None

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,10 +24,10 @@ from typing import Any, Protocol
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
 
 from schemas.codec import Codec
-from schemas.records import Record
 
 log = logging.getLogger(__name__)
 Changes = Mapping[str, bytes | None]
+_EIGHT = struct.Struct(">q")
 POSITIONS = b"\0positions"
 FORMAT = 1
 BLOCK_CACHE, WRITE_BUFFER = 32 << 20, 16 << 20
@@ -287,13 +288,8 @@ class State:
         self._backing.close()
 
 
-def record_store(name: str, value: type[Record], codec: Codec, backing: Backing | None, limit: int) -> Store:
-    """A store of records."""
+def store_of(name: str, value: type[Any], codec: Codec, backing: Backing | None, limit: int) -> Store:
+    """A store of records, or of 64-bit integers."""
+    if value is int:
+        return Store(name, _EIGHT.pack, lambda raw: _EIGHT.unpack(raw)[0], backing, limit)
     return Store(name, codec.encode, lambda raw: codec.decode(raw, value), backing, limit)
-
-
-def int_store(name: str, backing: Backing | None) -> Store:
-    """A store of 64-bit integers: when timers are due."""
-    return Store(
-        name, lambda due: int(due).to_bytes(8, "big"), lambda raw: int.from_bytes(raw, "big"), backing, limit=0
-    )

@@ -14,33 +14,24 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from schemas.codec import Codec, DecodeError, RegistryUnavailable
 from schemas.records import DeadLetter, Record
 from schemas.topics import dead_letters
 from streams.engine.agent import Agent, Broadcast, Message, Table, Timer
 from streams.engine.partitioner import partition_of
-from streams.engine.store import Backing, State, Store, int_store, record_store
+from streams.engine.store import Backing, State, Store, store_of
 
 TIMERS = "timers"
 Pair = tuple[bytes | None, bytes | None]
 HANDLER_FAILED = "HANDLER_FAILED"
+_MISSING = object()
+_new = tuple.__new__
 
 
 class Retry(Exception):
     """Raised by an agent for a condition that says nothing about the record: the batch is tried again later."""
-
-
-class Source(NamedTuple):
-    """A record as it lies in Kafka. `timestamp` in microseconds."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
 
 
 @dataclass(slots=True)
@@ -76,9 +67,8 @@ class _View:
         self._staged, self._get = staged, store.get
 
     def get(self, key: str) -> Any:
-        if key in self._staged:
-            return self._staged[key]
-        return self._get(key)
+        value = self._staged.get(key, _MISSING)
+        return self._get(key) if value is _MISSING else value
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._staged[key] = value
@@ -147,17 +137,18 @@ class Task:
     ) -> None:
         self.agent, self.partition, self.codec = agent, partition, codec
         self._partitions, self._broadcasts = partitions, broadcasts
-        self.stores = {t.name: record_store(t.name, t.value, codec, backing, cached) for t in agent.tables}
-        self._due = int_store(TIMERS, backing)
+        self.stores = {t.name: store_of(t.name, t.value, codec, backing, cached) for t in agent.tables}
+        self._due = store_of(TIMERS, int, codec, backing, 0)
         logged = {**self.stores, TIMERS: self._due} if agent.on_timer else self.stores
         self.state = State(logged, backing)
         self.timers = TimerQueue()
         self.local = agent.local() if agent.local else None
         self._inputs = {i.topic: i for i in agent.inputs}
+        self._raw = not any(i.records for i in agent.inputs)
 
     # ---- a checkpoint
 
-    def run(self, sources: Sequence[Source], now: int, timers_at_most: int = 1000) -> Effects:
+    def run(self, sources: Sequence[Message], now: int, timers_at_most: int = 1000) -> Effects:
         """The effects of these records and of the timers that are due, on the state as it is committed.
 
         Raises `RegistryUnavailable` or `Retry`: nothing happened, try again later.
@@ -215,27 +206,30 @@ class Task:
             ctx.dead_timer(timer, detail)
         ctx.effects.failed += len(messages) + len(due)
 
-    def decode(self, sources: Iterable[Source], ctx: _Context | None = None) -> list[Message]:
+    def decode(self, sources: Iterable[Message], ctx: _Context | None = None) -> list[Message]:
         """The messages of an input; what does not decode is dead-lettered, what lies in the wrong partition is moved (with `ctx`)."""
-        decode, here, found = self.codec.decode, self.partition, []
+        if self._raw:
+            return list(sources)
+        decode, here, inputs, found = self.codec.decode, self.partition, self._inputs, []
         for source in sources:
-            how = self._inputs[source.topic]
+            topic, _, _, _, _, value, _ = source
+            how = inputs[topic]
             if not how.records:
-                found.append(Message(*source, None))
+                found.append(source)
                 continue
             try:
-                record = decode(source.value, *how.records)
+                record: Any = decode(value, *how.records)
             except DecodeError as error:
                 if ctx is not None:
-                    ctx.dead_letter(Message(*source, None), error.code, error.detail)
+                    ctx.dead_letter(source, error.code, error.detail)
                 continue
             if how.key is not None:
                 key = how.key(record).encode()
-                if partition_of(key, self._partitions(source.topic)) != here:
+                if partition_of(key, self._partitions(topic)) != here:
                     if ctx is not None:
-                        ctx.send_raw(source.topic, key, source.value)
+                        ctx.send_raw(topic, key, value)
                     continue
-            found.append(Message(*source, record))
+            found.append(_new(Message, (*source[:6], record)))
         return found
 
     # ---- its state
@@ -263,7 +257,7 @@ class Task:
         """Everything is recovered: line the timers up."""
         self.timers = TimerQueue(self._due.items())
 
-    def rebuild(self, sources: Iterable[Source]) -> None:
+    def rebuild(self, sources: Iterable[Message]) -> None:
         """Show recent records of an input to the agent's derived state again."""
         if self.agent.rebuild is not None:
             for message in self.decode(sources):
@@ -302,6 +296,9 @@ class _Context:
         if pairs is None:
             pairs = self.effects.outputs[place] = []
         pairs.append((key, value))
+
+    def outbox(self, topic: str, partition: int) -> Callable[[Pair], None]:
+        return self.effects.outputs.setdefault((topic, partition), []).append
 
     def dead_letter(self, message: Message, cause: str, detail: str) -> None:
         letter = DeadLetter(

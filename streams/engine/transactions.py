@@ -34,6 +34,7 @@ from streams.engine.protocol import EndTxn, InitProducerId, OffsetFetch, Produce
 Place = tuple[str, int]
 Pair = tuple[bytes | None, bytes | None]
 LZ4 = 3
+BESIDE = 500  # so many records are worth a thread of their own: compressing lets go of the interpreter
 BATCH_BYTES = 900_000  # of one record batch before compression: brokers take a megabyte by default
 POOL = 8
 FENCE_SECONDS, ROUND_SECONDS = 60.0, 30.0
@@ -188,7 +189,7 @@ class TransactionalProducer:
         self._begun = False
         appended: dict[Place, Appended] = {}
         with _as_commit_failed(self.transactional_id):
-            for batches in self._batches(records):
+            for batches in await self._built(records):
                 await self._produce(batches, appended)
             await self.step("produced")
             await self._end(commit=True)
@@ -197,6 +198,12 @@ class TransactionalProducer:
         return appended
 
     # ---- the three rounds
+
+    async def _built(self, records: Mapping[Place, Sequence[Pair]]) -> list[dict[Place, tuple[bytes, int]]]:
+        """The batches; of many records beside the loop, which meanwhile serves other tasks."""
+        if sum(map(len, records.values())) < BESIDE:
+            return self._batches(records)
+        return await asyncio.to_thread(self._batches, records)
 
     def _batches(self, records: Mapping[Place, Sequence[Pair]]) -> list[dict[Place, tuple[bytes, int]]]:
         """Rounds of at most one record batch a partition, each `(bytes, number of records)`."""

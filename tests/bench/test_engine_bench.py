@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from infra.bench.engine import work
+from infra.bench.engine.generate import text
 from infra.bench.engine.harness import Bench, Contestant
+from infra.bench.engine.order import BenchOrder
 from infra.settings import Addresses
 
 SCRIPTS = Path(__file__).parents[2] / "infra" / "bench" / "engine"
@@ -26,8 +29,19 @@ def contestant(name: str, script: Path, mode: str = "") -> Contestant:
     return Contestant(name, [sys.executable, str(script)], mode)
 
 
+def test_both_codecs_of_the_bench_read_and_write_the_same_bytes() -> None:
+    assert (SCRIPTS / "order.py").read_text() == text()
+    for i in range(200):
+        value = work.encode(work.order(i))
+        order, end = BenchOrder.read(value, 5)
+        assert end == len(value) and work.FRAME + order.body() == value
+        assert work.decode(value)["user_id"] == order.user_id == work.user(i)
+
+
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("script", "mode"), [("bestex_worker", ""), ("librdkafka_loop", "transactional")])
+@pytest.mark.parametrize(
+    ("script", "mode"), [("bestex_worker", ""), ("bestex_worker", "fastavro"), ("librdkafka_loop", "transactional")]
+)
 def test_a_contestant_is_measured_and_its_output_checked(stack: Addresses, script: str, mode: str) -> None:
     outcome = Bench(stack, print).run(contestant(script, SCRIPTS / f"{script}.py", mode), 2000)
     assert outcome.events_per_s > 0 and outcome.cpu_s_per_million > 0 and outcome.peak_mb > 0

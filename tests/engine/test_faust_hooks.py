@@ -8,6 +8,7 @@ from importlib.metadata import version
 import pytest
 from aiokafka import AIOKafkaClient, AIOKafkaConsumer
 from aiokafka.client import CoordinationType
+from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
@@ -88,6 +89,15 @@ def test_a_record_batch_can_be_built_for_a_producer_state() -> None:
     built = bytes(builder.build())
     assert int.from_bytes(built[43:51], "big") == 77 and int.from_bytes(built[51:53], "big") == 3  # id and epoch
     assert built[22] & 0x10  # transactional
+
+
+def test_records_of_a_fetch_are_made_where_they_are_replaced() -> None:
+    assert list(inspect.signature(fetcher.PartitionRecords._consumer_record).parameters) == ["self", "tp", "record"]
+    unpack = inspect.getsource(fetcher.PartitionRecords._unpack_records)
+    assert "consumer_record = self._consumer_record(tp, record)" in unpack and "yield consumer_record" in unpack
+    assert "self._records_iterator = self._unpack_records()" in inspect.getsource(fetcher.PartitionRecords.__init__)
+    assert "for msg in self._partition_records" in inspect.getsource(fetcher.FetchResult.getall)
+    assert "PartitionRecords(" in inspect.getsource(fetcher.Fetcher)
 
 
 def test_versions_are_the_ones_this_was_written_for() -> None:

@@ -6,27 +6,38 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.bench.engine.work import Progress, config, decode, encode
-from schemas.records import ClientId
+from infra.bench.engine.order import BenchOrder
+from infra.bench.engine.work import FRAME, Progress, config, decode, encode
 from streams.engine.agent import Agent, Context, Input, Message, Table
 from streams.engine.engine import EngineSettings
 from streams.engine.worker import AgentApp, WorkerSettings, start
 
 c = config()
-COUNTS: Table[ClientId] = Table("counts", ClientId)
+COUNTS: Table[int] = Table("counts", int)
 OUT = c["out"]
 progress = Progress()
 
 
 def work(ctx: Context, messages: Sequence[Message]) -> None:
+    """With the engine's own codec, as its users have it."""
     progress.started()
-    counts, send, partition = ctx.table(COUNTS), ctx.send_raw, ctx.partition
-    for message in messages:
-        order = decode(message.value or b"")
+    counts, send, read = ctx.table(COUNTS), ctx.outbox(OUT, ctx.partition), BenchOrder.read
+    for _, _, _, _, key, value, _ in messages:
+        order, _ = read(value or b"", 5)
+        user = order.user_id
+        counts[user] = (counts.get(user) or 0) + 1
+        send((key, FRAME + order.body()))
+
+
+def work_fastavro(ctx: Context, messages: Sequence[Message]) -> None:
+    """With the codec that the peers use, so that the engines alone differ."""
+    progress.started()
+    counts, send = ctx.table(COUNTS), ctx.outbox(OUT, ctx.partition)
+    for _, _, _, _, key, value, _ in messages:
+        order = decode(value or b"")
         user = order["user_id"]
-        before = counts.get(user)
-        counts[user] = ClientId(order_id=str(int(before.order_id) + 1 if before else 1))
-        send(OUT, message.key, encode(order), partition)
+        counts[user] = (counts.get(user) or 0) + 1
+        send((key, encode(order)))
 
 
 async def tell(app: AgentApp) -> None:
@@ -42,7 +53,13 @@ async def tell(app: AgentApp) -> None:
 
 
 if __name__ == "__main__":
-    agent = Agent(name=c["group"], inputs=(Input(c["topic"]),), process=work, outputs=(OUT,), tables=(COUNTS,))
+    agent = Agent(
+        name=c["group"],
+        inputs=(Input(c["topic"]),),
+        process=work_fastavro if c["mode"] == "fastavro" else work,
+        outputs=(OUT,),
+        tables=(COUNTS,),
+    )
     settings = WorkerSettings(
         kafka={"bootstrap.servers": c["kafka"]},
         registry=c["registry"],

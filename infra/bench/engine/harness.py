@@ -62,6 +62,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("librdkafka_plain", _script("librdkafka_loop"), "plain"),
     Contestant("librdkafka_transactional", _script("librdkafka_loop"), "transactional"),
     Contestant("bestex_1", _script("bestex_worker")),
+    Contestant("bestex_1_fastavro", _script("bestex_worker"), "fastavro"),
     Contestant("bestex_2", _script("bestex_worker"), workers=2),
 )
 

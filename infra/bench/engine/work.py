@@ -1,7 +1,8 @@
 """The work that every engine of the bench does: decode a 12-field order, count it per user, encode it, send it on.
 
-It imports nothing of the project, because peers run it in environments of their own. Orders are Confluent-framed Avro; decoding and
-encoding are the same calls of the same library for everyone, so that what differs is the engine around them.
+It imports nothing of the project, because peers run it in environments of their own. Orders are Confluent-framed Avro, decoded and encoded with
+fastavro. Our own contestant runs twice: `bestex_1` with the codec that the engine's users have (generated, the same bytes), and
+`bestex_1_fastavro` with the calls that everyone else makes, so that nothing but the engine differs.
 
 A contestant tells how far it is by `Progress`: a JSON line whenever that changed, with the wall-clock times of its first record and of
 its last output that is safe (flushed, or committed).

@@ -1,0 +1,18 @@
+"""Writes `order.py`, the bench's typed order, from `avro/`: `python -m infra.bench.engine.generate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from schemas.generate import source
+
+HERE = Path(__file__).parent
+
+
+def text() -> str:
+    """What `order.py` is to hold."""
+    return source(HERE / "avro").replace("by `schemas.generate`", "by `infra.bench.engine.generate`")
+
+
+if __name__ == "__main__":
+    (HERE / "order.py").write_text(text())
