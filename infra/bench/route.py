@@ -1,7 +1,8 @@
 """`bestex bench route`: decisions a second on one core, with books that change between them.
 
 Twenty venues with a thousand levels a side, each with its own instrument and health; before each decision one venue's book takes a diff near
-its best levels, so that nothing of it can be remembered. Orders are of three sizes: most take what the best level of a venue holds,
+its best levels. Decisions are 1 ms of the market's time apart, so that each venue is
+heard 50 times a second and some 500 earlier plans still count as taken. Orders are of three sizes: most take what the best level of a venue holds,
 some take several levels of several venues, few go deep; both sides, with and without a limit. A decision is everything that the router's agent does
 for a request but decoding and sending: markets, plan, children, takes.
 """
@@ -50,7 +51,7 @@ class Scene:
         self.health = {name: self._health(name) for name in self.names}
         for name in self.names:
             self.books.apply(self._snapshot(name, levels))
-        self.changes = [self._diff(self.names[n % venues], n // venues) for n in range(decisions)]
+        self.changes = [self._diff(self.names[n % venues], n // venues, START + n * 1000) for n in range(decisions)]
         self.requests = [self._request(n) for n in range(decisions)]
 
     def run(self, settings: RoutingSettings) -> tuple[float, int]:
@@ -115,7 +116,7 @@ class Scene:
             received_at=START,
         )
 
-    def _diff(self, venue: str, number: int) -> BookUpdate:
+    def _diff(self, venue: str, number: int, at: int) -> BookUpdate:
         def side(sign: int) -> tuple[Level, ...]:
             return tuple(
                 [
@@ -136,12 +137,12 @@ class Scene:
             previous_id=number + 1,
             bids=side(-1),
             asks=side(1),
-            received_at=START + (number + 1) * 100,
+            received_at=at,
         )
 
     def _request(self, number: int) -> RouteRequest:
         side = self._chance.choice((Side.BUY, Side.SELL))
-        size = self._chance.choices((SCALE // 100, 3 * SCALE, 60 * SCALE), (80, 18, 2))[0]
+        size = self._chance.choices((SCALE // 100, 2 * SCALE, 20 * SCALE), (80, 18, 2))[0]
         limited = self._chance.random() < 0.5
         away = MID // 1000 if limited else MID // 50
         return RouteRequest(

@@ -10,46 +10,119 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 from schemas.records import BookUpdate, BookUpdateKind, Level, Quote, Side
-from streams.domain.book import Applied, Book, Pair
-
-Take = tuple[str, int, int, int]  # owner, price, quantity, until (microseconds)
+from streams.domain.book import Applied, Book, Depth, Pair
 
 
-@dataclass(slots=True)
+class _Counted:
+    """One take that counts; `quantity` is 0 once it does not."""
+
+    __slots__ = ("owner", "price", "quantity")
+
+    def __init__(self, owner: str, price: int, quantity: int) -> None:
+        self.owner, self.price, self.quantity = owner, price, quantity
+
+
 class Taken:
-    """What plans took from one side of one venue's book."""
+    """What plans took from one side of one venue's book. `gone`: price -> quantity, never zero.
 
-    takes: list[Take] = field(default_factory=list)
+    What is asked at each decision is at hand; the work is done when a plan is made, the venue speaks, or time is over.
+    """
+
+    __slots__ = ("_by_owner", "_by_price", "_net", "_number", "_times", "gone")
+
+    def __init__(self) -> None:
+        self.gone: dict[int, int] = {}
+        self._by_price: dict[int, list[_Counted]] = {}
+        self._by_owner: dict[str, list[_Counted]] = {}
+        self._times: list[tuple[int, int, _Counted]] = []  # a heap by `until`; the number makes each one of its own
+        self._number = 0
+        self._net: Depth | None = None
 
     def add(self, owner: str, levels: Iterable[tuple[int, int]], until: int) -> None:
         """An attempt (`owner`) was planned on these (price, quantity)."""
-        self.takes.extend((owner, price, quantity, until) for price, quantity in levels)
+        mine = self._by_owner.setdefault(owner, [])
+        for price, quantity in levels:
+            take = _Counted(owner, price, quantity)
+            mine.append(take)
+            self._by_price.setdefault(price, []).append(take)
+            self.gone[price] = self.gone.get(price, 0) + quantity
+            self._number += 1
+            heappush(self._times, (until, self._number, take))
+        self._net = None
 
     def told(self, levels: Iterable[Level]) -> None:
-        """The venue spoke about these levels: what it says includes our takes."""
-        if self.takes:
-            prices = {level.price for level in levels}
-            self.takes = [take for take in self.takes if take[1] not in prices]
+        """The venue spoke about these levels: what it says includes our takes. Its book has changed."""
+        self._net = None
+        if self.gone:
+            for level in levels:
+                for take in self._by_price.pop(level.price, ()):
+                    take.quantity = 0
+                self.gone.pop(level.price, None)
+
+    def clear(self) -> None:
+        """Nothing is known of the book any more, or all is new."""
+        self.__init__()  # type: ignore[misc]
 
     def by_price(self, owner: str, now: int) -> Mapping[int, int]:
-        """Price -> quantity that counts as gone for the attempt `owner` at `now`."""
-        if not self.takes:
-            return {}
-        self.takes = [take for take in self.takes if take[3] > now]
-        gone: dict[int, int] = {}
-        for of, price, quantity, _ in self.takes:
-            if of != owner:
-                gone[price] = gone.get(price, 0) + quantity
-        return gone
+        """Price -> quantity that counts as gone for the attempt `owner` at `now`. Must not be changed."""
+        self._expire(now)
+        mine = self._by_owner.get(owner)
+        if not mine or not self.gone:
+            return self.gone
+        others = dict(self.gone)
+        for take in mine:
+            if take.quantity:
+                others[take.price] -= take.quantity
+        return {price: quantity for price, quantity in others.items() if quantity}
+
+    def net(self, book: Book, asks: bool, gone: Mapping[int, int]) -> Depth:
+        """The side of the book without what `by_price` answered. Good until the book or the takes change."""
+        if gone is not self.gone:
+            return without(book, asks, gone)
+        if self._net is None:
+            self._net = without(book, asks, gone)
+        return self._net
 
     def forget(self, owner: str) -> None:
         """The attempt is planned again."""
-        if self.takes:
-            self.takes = [take for take in self.takes if take[0] != owner]
+        for take in self._by_owner.pop(owner, ()):
+            self._drop(take)
+
+    def _expire(self, now: int) -> None:
+        while self._times and self._times[0][0] <= now:
+            take = heappop(self._times)[2]
+            self._drop(take)
+            mine = self._by_owner.get(take.owner)
+            if mine is not None and not any(other.quantity for other in mine):
+                del self._by_owner[take.owner]
+
+    def _drop(self, take: _Counted) -> None:
+        if take.quantity:
+            left = self.gone[take.price] - take.quantity
+            if left:
+                self.gone[take.price] = left
+                self._by_price[take.price].remove(take)
+            else:
+                del self.gone[take.price], self._by_price[take.price]
+            take.quantity = 0
+            self._net = None
+
+
+def without(book: Book, asks: bool, taken: Mapping[int, int]) -> Depth:
+    """One side of the book, added up, without what is taken."""
+    return Depth(_left(book.asks if asks else book.bids, taken))
+
+
+def _left(levels: Iterable[Pair], taken: Mapping[int, int]) -> Iterator[Pair]:
+    for price, there in levels:
+        there -= taken.get(price, 0)
+        if there > 0:
+            yield price, there
 
 
 @dataclass(slots=True)
@@ -67,7 +140,8 @@ class VenueBook:
             self.taken_bids.told(update.bids)
             self.taken_asks.told(update.asks)
         elif applied is not Applied.SEEN:
-            self.taken_bids.takes, self.taken_asks.takes = [], []
+            self.taken_bids.clear()
+            self.taken_asks.clear()
         return applied
 
     def taken(self, side: Side) -> Taken:

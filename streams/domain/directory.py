@@ -44,14 +44,23 @@ class Directory:
         now: int,
     ) -> list[Market]:
         """The venues of a symbol, by name, as an order's attempt (`owner`) of `side` finds them."""
-        found = []
+        found: list[Market] = []
+        known, there_are, buy = self._known, books.venues, side is Side.BUY
         for venue, key in self._of(instruments, symbol, books, now).items():
-            of = self._terms(venue, key, instruments.get(key), health.get(venue))
-            there = books.venues.get(venue)
+            instrument, healthy = instruments.get(key), health.get(venue)
+            have = known.get(key)
+            if have is not None and have[0] is instrument and have[1] is healthy:
+                of = have[2]
+            else:
+                of = terms(venue, instrument, healthy, self.settings)
+                known[key] = instrument, healthy, of
+            there = there_are.get(venue)
             if there is None:
                 found.append(Market(of, None))
-            elif (taken := there.taken(side)).takes:
-                found.append(Market(of, there.book, taken.by_price(owner, now)))
+                continue
+            taken = there.taken_asks if buy else there.taken_bids
+            if taken.gone and (gone := taken.by_price(owner, now)):
+                found.append(Market(of, there.book, taken.net(there.book, buy, gone)))
             else:
                 found.append(Market(of, there.book))
         return found
@@ -68,9 +77,3 @@ class Directory:
             venues[venue] = instrument_key(venue, symbol)
         self._venues[symbol] = dict(sorted(venues.items()))
         return self._venues[symbol]
-
-    def _terms(self, venue: str, key: str, instrument: Instrument | None, health: VenueHealth | None) -> Terms:
-        known = self._known.get(key)
-        if known is None or known[0] is not instrument or known[1] is not health:
-            known = self._known[key] = instrument, health, terms(venue, instrument, health, self.settings)
-        return known[2]

@@ -15,7 +15,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from operator import attrgetter
@@ -31,8 +31,7 @@ from schemas.records import (
     Side,
     TimeInForce,
 )
-from streams.domain import scoring
-from streams.domain.book import Book, Pair
+from streams.domain.book import Book, Depth, Pair
 from streams.domain.money import SCALE
 from streams.domain.splitting import Lane, best_single, split
 from streams.domain.terms import RoutingSettings, Terms, refusal
@@ -47,15 +46,14 @@ CHILD_LIMIT = "CHILD_LIMIT"
 CHILD_ID_MOST = 36
 _RESTS = (TimeInForce.GTC, TimeInForce.GTD)
 _LIMITED = (OrderType.LIMIT, OrderType.STOP_LIMIT)
-_NOTHING: Mapping[int, int] = {}
 
 
 class Market(NamedTuple):
-    """One venue as a request finds it. `taken`: price -> quantity of the levels that earlier plans count on."""
+    """One venue as a request finds it. `net`: the side of its book that an order takes from, without what earlier plans count on."""
 
     terms: Terms
     book: Book | None
-    taken: Mapping[int, int] = _NOTHING
+    net: Depth | None = None
 
 
 class Decision(NamedTuple):
@@ -130,20 +128,29 @@ class _Seen(NamedTuple):
 
 def _look(request: RouteRequest, markets: Sequence[Market], settings: RoutingSettings, now: int) -> _Seen:
     buy, wanted, limit = request.side is Side.BUY, request.quantity, request.price
+    oldest = now - settings.book_age_us
     views: list[_View] = []
     priced: list[tuple[_View, int]] = []
     bid, ask, best = 0, 0, 0
-    for terms, book, taken in markets:
-        refused = refusal(terms, book, settings, now)
-        if refused or book is None:
-            views.append(_View(terms, refused, None, None))
+    for terms, book, net in markets:
+        # what `refusal` would say, in short: most venues are not refused
+        if (
+            book is None
+            or terms.refused
+            or now > terms.until
+            or book.received_at < oldest
+            or book.crossed
+            or not book.live
+        ):
+            views.append(_View(terms, refusal(terms, book, settings, now), None, None))
             continue
         lane = Lane(terms, buy, limit)
-        lane.offer(book, taken, wanted)
+        lane.offer(book, net, wanted)
         average: int | None = None
         price = 0
-        if lane.whole:
-            price = average = _average(lane.notional * lane.rate, lane.whole, buy)
+        if whole := lane.whole:
+            cost = lane.notional * lane.rate
+            price = average = -(-cost // (whole * SCALE)) if buy else cost // (whole * SCALE)
         elif (top := book.ask if buy else book.bid) is not None:
             price = _average(top[0] * lane.rate, 1, buy)  # nothing within the limit: how near it is still counts
         view = _View(terms, "", lane, average)
@@ -151,23 +158,22 @@ def _look(request: RouteRequest, markets: Sequence[Market], settings: RoutingSet
         priced.append((view, price))
         if price and (not best or (price < best if buy else price > best)):
             best = price
-        if book.bid is not None and book.bid[0] > bid:
-            bid = book.bid[0]
-        if book.ask is not None and (not ask or book.ask[0] < ask):
-            ask = book.ask[0]
+        if (there := book.bid) is not None and there[0] > bid:
+            bid = there[0]
+        if (there := book.ask) is not None and (not ask or there[0] < ask):
+            ask = there[0]
+    score = settings.score
+    near, wp, wl, wr, wq = best * score.price_half, score.price, score.latency, score.reliability, score.liquidity
     for view, price in priced:
-        _score(view, price, best, wanted, settings.score)
+        # `scoring`'s components and total, without a call for each
+        of, offered = view.terms, view.lane.whole if view.lane else 0
+        if price:
+            view.price = p = near * SCALE // (near + abs(price - best) * SCALE)
+        else:
+            p = 0
+        view.liquidity = liquid = SCALE if offered >= wanted else offered * SCALE // wanted
+        view.total = (p * wp + of.latency * wl + of.reliability * wr + liquid * wq) // SCALE
     return _Seen(views, (bid + ask) // 2 if bid and ask else None)
-
-
-def _score(view: _View, price: int, best: int, wanted: int, settings: scoring.ScoreSettings) -> None:
-    """Set the view's components and total. `price` is 0 where there is none."""
-    offered = view.lane.whole if view.lane else 0
-    if price:
-        view.price = scoring.price_score(price, best, settings.price_half)
-    view.liquidity = scoring.liquidity_score(offered, wanted)
-    terms = view.terms
-    view.total = scoring.total(view.price, terms.latency, terms.reliability, view.liquidity, settings)
 
 
 # ---- the children

@@ -14,7 +14,7 @@ Effective costs are exact integers of 1e-24 (price times quantity times rate); n
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 from operator import neg
@@ -58,29 +58,42 @@ class Lane:
         self.alone = False
         self._depth: Depth | None = None
 
-    def offer(self, book: Book, taken: Mapping[int, int], wanted: int) -> None:
-        """Look at the book as far as the limit and `wanted` go; `taken` (price -> quantity) is gone from its levels."""
-        best = book.ask if self.buy else book.bid
-        most = min(wanted, self.terms.most)
-        most -= most % self.lot
-        if best is None or not most or self._beyond(best[0]):
-            return
+    def offer(self, book: Book, net: Depth | None, wanted: int) -> None:
+        """Look at the book as far as the limit and `wanted` go; `net` is its side without what is gone, if anything is."""
+        of, lot = self.terms, self.lot
+        most = wanted if wanted < of.most else of.most
+        if lot != 1:
+            most -= most % lot
+        if self.buy:
+            best = book.ask
+            if best is None or not most or best[0] > self.limit:
+                return
+        else:
+            best = book.bid
+            if best is None or not most or best[0] < self.limit:
+                return
         worst, there = best
-        if taken or there < most:
-            self._depth = depth = _without(book, self.buy, taken) if taken else book.depth(self.buy)
-            depth.cover(most, self.limit, self.buy)
-            self.last = bisect_left(depth.reach, most)
-            if self.last == len(depth.reach) or self._beyond(depth.prices[self.last]):
+        if net is not None or there < most:
+            depth = net if net is not None else book.depth(self.buy)
+            reach = depth.reach
+            if not reach or reach[-1] < most:
+                depth.cover(most, self.limit, self.buy)
+            last = 0 if reach and reach[0] >= most else bisect_left(reach, most)
+            if last == len(reach) or self._beyond(depth.prices[last]):
                 most = self._within(depth)
-                self.last = bisect_left(depth.reach, most)
+                last = bisect_left(reach, most)
             if not most:
                 return
+            self._depth, self.last = depth, last
             self.top, self.whole = depth.prices[0], most
-            worst, self.notional = depth.at(self.last, most)
+            worst, self.notional = depth.at(last, most)
         else:
             self.top, self.whole, self.notional = worst, most, worst * most
         self.cost = self.notional * self.ranked
-        self.alone = self.accepts(most, self.child_price(worst))
+        if worst % of.tick:
+            self.alone = self.accepts(most, self.child_price(worst))
+        else:
+            self.alone = most >= of.floor and most * worst >= of.least_notional * SCALE
 
     def _beyond(self, price: int) -> bool:
         return price > self.limit if self.buy else price < self.limit
@@ -134,12 +147,6 @@ class Lane:
         return self.alone if share == self.whole else self.accepts(share, self.child_price(self.filled(share)[0]))
 
 
-def _without(book: Book, asks: bool, taken: Mapping[int, int]) -> Depth:
-    levels = book.asks if asks else book.bids
-    left = ((price, there - taken.get(price, 0)) for price, there in levels)
-    return Depth((price, there) for price, there in left if there > 0)
-
-
 @dataclass(slots=True)
 class Split:
     """Shares by lane (only positive ones), and why less than wanted may be in them."""
@@ -181,10 +188,20 @@ def pour(lanes: Sequence[Lane], wanted: int) -> list[int]:
     return shares
 
 
+def _top(lane: Lane) -> int:
+    return lane.top * lane.ranked
+
+
 def split(lanes: Sequence[Lane], wanted: int, most_children: int) -> Split:
     """The shares of the lanes that offer something. All lanes are of one side."""
     active = [lane for lane in lanes if lane.whole]
     result = Split([])
+    if active and most_children:
+        # the commonest order: the best level of all takes it whole
+        first = min(active, key=_top) if active[0].buy else max(active, key=_top)
+        if first.whole == wanted and first.alone and not first.last:
+            result.shares = [(first, wanted)]
+            return result
     while active:
         shares = [(lane, share) for lane, share in zip(active, pour(active, wanted), strict=True) if share]
         small = [pair for pair in shares if not pair[0].accepts_share(pair[1])]
@@ -198,11 +215,43 @@ def split(lanes: Sequence[Lane], wanted: int, most_children: int) -> Split:
         few = 1 if small else len(shares) - most_children
         out = sorted(small or shares, key=lambda pair: pair[1])[:few]
         active = [lane for lane in active if all(lane is not dropped for dropped, _ in out)]
+    if result.shares and (rest := wanted - result.quantity):
+        result.shares = _fitted(active, result.shares, rest)
     if not result.obvious(wanted) and (alone := best_alone(lanes)) is not None:
         quantity = result.quantity
         if alone.whole > quantity or (alone.whole == quantity and better(alone.cost, _cost(result), alone.buy)):
             result.shares = [(alone, alone.whole)]
     return result
+
+
+def _fitted(lanes: Sequence[Lane], shares: list[tuple[Lane, int]], rest: int) -> list[tuple[Lane, int]]:
+    """Place a rest that is no whole lot of any lane that has more: one takes a lot too much, and another gives that back.
+
+    The cheapest such exchange, or the shares as they are where there is none.
+    """
+    now = {id(lane): share for lane, share in shares}
+    best: tuple[int, Lane, int, Lane, int] | None = None
+    for taker in lanes:
+        more = -(-rest // taker.lot) * taker.lot
+        share = now.get(id(taker), 0) + more
+        if share > taker.whole or not taker.accepts_share(share):
+            continue
+        for giver, given in shares:
+            less = given - (more - rest)
+            if giver is taker or less <= 0 or (more - rest) % giver.lot or not giver.accepts_share(less):
+                continue
+            cost = _worth(taker, share) - _worth(taker, share - more) + _worth(giver, less) - _worth(giver, given)
+            if best is None or better(cost, best[0], taker.buy):
+                best = cost, taker, share, giver, less
+    if best is None:
+        return shares
+    _, taker, share, giver, less = best
+    now[id(taker)], now[id(giver)] = share, less
+    return [(lane, now[id(lane)]) for lane in lanes if now.get(id(lane))]
+
+
+def _worth(lane: Lane, share: int) -> int:
+    return lane.filled(share)[1] * lane.ranked if share else 0
 
 
 def better(one: int, other: int, buy: bool) -> bool:
