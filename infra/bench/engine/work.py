@@ -116,9 +116,18 @@ class Progress:
             "first": self.first,
             "last": self.last,
             "cpu": time.process_time() - self._cpu,
-            "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "rss_mb": peak_mb(),
         }
         os.write(1, json.dumps(report).encode() + b"\n")  # frameworks redirect sys.stdout
+
+
+def peak_mb() -> float:
+    """The most memory this program has held. `getrusage` would also count what the process held before it became this program."""
+    try:
+        with open("/proc/self/status") as status:  # noqa: PTH123 - peers run this without the project's habits
+            return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+    except (OSError, StopIteration):  # not Linux
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def config() -> dict[str, Any]:
