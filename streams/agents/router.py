@@ -6,6 +6,8 @@ Rules:
   requests are planned;
 * what a batch did to the books stays when its transaction aborts, so an update is recognised by its offset when it comes again: it is
   not applied twice, but what it sent is sent again;
+* a stop is held in a table of its symbol's task until a trade reaches it, and goes from it in the transaction that says so: once, whatever
+  is restarted. A batch's trades are looked at before its requests, so that none triggers what came after it;
 * a symbol's quote follows each batch in which it changed, and a timer sees to it that a book which falls silent leaves the quote.
 """
 
@@ -13,19 +15,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from schemas.records import BookUpdate, Instrument, Quote, RouteRequest, VenueHealth
+from schemas.records import (
+    BookUpdate,
+    Instrument,
+    OpenOrders,
+    Quote,
+    RouteCancel,
+    RouteRequest,
+    RouteStatusKind,
+    Trade,
+    VenueHealth,
+)
+from streams.domain import stops
 from streams.domain.book import Applied
 from streams.domain.consolidated import SymbolBooks, same_market
 from streams.domain.directory import Directory
 from streams.domain.routing import plan
 from streams.domain.terms import RoutingSettings
-from streams.engine.agent import Agent, Broadcast, Context, Input, Message, Timer
+from streams.engine.agent import Agent, Broadcast, Context, Input, Message, Table, Timer
 
 NAME = "router"
-BOOKS, REQUESTS = "market.books", "orders.routable"
+BOOKS, TRADES, REQUESTS = "market.books", "market.trades", "orders.routable"
 QUOTES, PLANS, CHILDREN = "market.quotes", "exchange.acks", "venue.orders"
 INSTRUMENTS = Broadcast("instruments", Instrument)
 HEALTH = Broadcast("venue.health", VenueHealth)
+STOPS = Table("stops", RouteRequest)  # key: order id
+ARMED = Table("armed", OpenOrders)  # key: `stops.page_key`; which stops a symbol has
 REBUILD_US = 15_000_000
 BATCH_MOST = 100_000  # more than the records of any batch: what may come again
 BAD_LEVEL = "BAD_LEVEL"
@@ -34,7 +49,7 @@ BAD_LEVEL = "BAD_LEVEL"
 class Books:
     """A task's derived state: the books of its symbols, and what was said of them last."""
 
-    __slots__ = ("bad", "directory", "next_offset", "quotes", "symbols", "timers")
+    __slots__ = ("bad", "directory", "next_offset", "quotes", "stops", "symbols", "timers")
 
     def __init__(self, settings: RoutingSettings) -> None:
         self.symbols: dict[str, SymbolBooks] = {}
@@ -42,6 +57,7 @@ class Books:
         self.quotes: dict[str, Quote] = {}
         self.timers: dict[str, int] = {}  # symbol -> when its age is looked at next
         self.next_offset = 0
+        self.stops: dict[str, stops.Stops] = {}  # of symbols that were looked at
         self.bad: set[int] = set()  # offsets of updates that hold an impossible level
 
     def of(self, symbol: str) -> SymbolBooks:
@@ -73,11 +89,14 @@ def router_agent(settings: RoutingSettings | None = None) -> Agent:
 
     def process(ctx: Context, messages: Sequence[Message]) -> None:
         books: Books = ctx.local
-        requests: list[RouteRequest] = []
+        requests: list[RouteRequest | RouteCancel] = []
         touched: dict[str, None] = {}
         for message in messages:
             if message.topic == REQUESTS:
                 requests.append(message.record)
+                continue
+            if message.topic == TRADES:
+                _traded(ctx, message.record)
                 continue
             symbol = message.record.symbol
             touched[symbol] = None
@@ -88,7 +107,12 @@ def router_agent(settings: RoutingSettings | None = None) -> Agent:
         for symbol in touched:
             _quote(ctx, symbol, using.book_age_us)
         for request in requests:
-            _route(ctx, request, using)
+            if isinstance(request, RouteCancel):
+                _disarm(ctx, request)
+            elif request.stop_price is not None:
+                _arm(ctx, request)
+            else:
+                _route(ctx, request, using)
 
     def on_timer(ctx: Context, due: Sequence[Timer]) -> None:
         for timer in due:
@@ -103,10 +127,12 @@ def router_agent(settings: RoutingSettings | None = None) -> Agent:
         name=NAME,
         inputs=(
             Input(BOOKS, (BookUpdate,), key=lambda update: update.symbol, rebuild_us=REBUILD_US),
-            Input(REQUESTS, (RouteRequest,), key=lambda request: request.symbol),
+            Input(TRADES, (Trade,), key=lambda trade: trade.symbol),
+            Input(REQUESTS, (RouteRequest, RouteCancel), key=lambda request: request.symbol),
         ),
         process=process,
         outputs=(PLANS, CHILDREN, QUOTES),
+        tables=(STOPS, ARMED),
         broadcasts=(INSTRUMENTS, HEALTH),
         on_timer=on_timer,
         local=lambda: Books(using),
@@ -139,3 +165,57 @@ def _route(ctx: Context, request: RouteRequest, settings: RoutingSettings) -> No
     for child in decision.children:
         ctx.send(CHILDREN, child.venue, child)
     of.take(request.side, owner, decision.takes, ctx.now + settings.hold_us)
+
+
+# ---- stops
+
+
+def _stops(ctx: Context, symbol: str) -> stops.Stops:
+    """The symbol's stops in order, from the tables when they are looked at for the first time."""
+    books: Books = ctx.local
+    found = books.stops.get(symbol)
+    if found is None:
+        found = books.stops[symbol] = stops.Stops()
+        armed, table = ctx.table(ARMED), ctx.table(STOPS)
+        for number in range(stops.PAGES):
+            page = armed.get(stops.page_key(symbol, number))
+            for order_id in page.order_ids if page else ():
+                if (request := table.get(order_id)) is not None:
+                    found.arm(request)
+    return found
+
+
+def _arm(ctx: Context, request: RouteRequest) -> None:
+    table = ctx.table(STOPS)
+    if stops.replaces(table.get(request.order_id), request):
+        _stops(ctx, request.symbol).arm(request)
+        table[request.order_id] = request
+        _list(ctx, request.symbol, request.order_id, armed=True)
+
+
+def _disarm(ctx: Context, cancel: RouteCancel) -> None:
+    held = ctx.table(STOPS).get(cancel.order_id)
+    if held is not None:
+        _forget(ctx, held)
+        ctx.send(PLANS, held.account_id, stops.status(held, RouteStatusKind.DISARMED, None, ctx.now))
+
+
+def _traded(ctx: Context, trade: Trade) -> None:
+    for held in _stops(ctx, trade.symbol).reached(trade.price, ctx.table(STOPS).get):
+        _forget(ctx, held)
+        ctx.send(PLANS, held.account_id, stops.status(held, RouteStatusKind.TRIGGERED, trade.price, ctx.now))
+
+
+def _forget(ctx: Context, held: RouteRequest) -> None:
+    del ctx.table(STOPS)[held.order_id]
+    _list(ctx, held.symbol, held.order_id, armed=False)
+
+
+def _list(ctx: Context, symbol: str, order_id: str, *, armed: bool) -> None:
+    pages, key = ctx.table(ARMED), stops.page(symbol, order_id)
+    page = pages.get(key)
+    ids = stops.listed(page.order_ids if page else (), order_id, armed)
+    if ids:
+        pages[key] = OpenOrders(order_ids=ids)
+    else:
+        del pages[key]

@@ -6,6 +6,7 @@ Rules:
 * the marketable part becomes one IOC child a venue, priced at the worst level that it needs there; FOK only where one venue fills it whole;
 * what is left of a limit order that may rest becomes one GTC child at the limit, at the best-scored venue that takes it. Where it is too
   small to rest alone, it rests with the marketable child of the best-scored venue among those used;
+* a post-only order takes nothing: all of it rests, at the best-scored venue that has nothing within its limit;
 * anything else is unrouted, with a stable reason; a plan is made of every request, also when nothing can be routed;
 * the venue's penalty decides but is not reported: costs and prices of a plan are all-in with fees, which count as paid in the quote asset;
 * rounding of a reported price is against us: up for a buy, down for a sell.
@@ -41,6 +42,7 @@ NO_LIQUIDITY = "NO_LIQUIDITY"  # within the request's price
 NO_VENUE_FILLS_WHOLE = "NO_VENUE_FILLS_WHOLE"
 BELOW_MINIMUM = "BELOW_MINIMUM"
 BELOW_LOT = "BELOW_LOT"
+WOULD_TAKE = "WOULD_TAKE"  # a post-only order, and every venue has something within its limit
 CHILD_LIMIT = "CHILD_LIMIT"
 
 CHILD_ID_MOST = 36
@@ -85,7 +87,12 @@ def plan(request: RouteRequest, markets: Sequence[Market], settings: RoutingSett
     lanes = [view.lane for view in ranked if view.lane is not None]
     reason, obvious = "" if lanes else NO_ELIGIBLE_VENUE, False
     taking: list[tuple[Lane, int]] = []
-    if request.time_in_force is TimeInForce.FOK:
+    by_score = sorted(ranked, key=_TOTAL, reverse=True)
+    if request.post_only:
+        # it may rest only where nothing is within its limit
+        by_score = [view for view in by_score if view.lane and not view.lane.whole]
+        reason = reason or ("" if by_score else WOULD_TAKE)
+    elif request.time_in_force is TimeInForce.FOK:
         whole = [view for view in ranked if view.lane and view.lane.alone and view.lane.whole == request.quantity]
         taking = [(lane, request.quantity)] if whole and (lane := max(whole, key=_TOTAL).lane) else []
         reason = reason or (NO_VENUE_FILLS_WHOLE if not whole else "")
@@ -97,8 +104,8 @@ def plan(request: RouteRequest, markets: Sequence[Market], settings: RoutingSett
     filled = sum(share for _, share in taking)
     rest = request.quantity - filled
     if rest and lanes and request.time_in_force in _RESTS and request.order_type in _LIMITED:
-        rest -= _rest(drafts, sorted(ranked, key=_TOTAL, reverse=True), rest)
-        reason = BELOW_MINIMUM if reason == NO_LIQUIDITY else reason
+        rest -= _rest(drafts, by_score, rest)
+        reason = BELOW_MINIMUM if reason in (NO_LIQUIDITY, "") else reason
     if rest and lanes and rest < min(lane.lot for lane in lanes):
         reason = BELOW_LOT
     single = taking[0][0] if obvious else best_single(lanes, filled) if filled else None
@@ -248,6 +255,7 @@ def _decision(
             quantity=draft.quantity,
             price=draft.price,
             created_at=now,
+            post_only=request.post_only,
         )
         for n, draft in enumerate(drafts)
     )

@@ -18,14 +18,18 @@ from schemas.records import (
     Level,
     OrderType,
     Quote,
+    RouteCancel,
     RoutePlan,
     RouteRequest,
+    RouteStatus,
+    RouteStatusKind,
     Side,
     TimeInForce,
+    Trade,
     VenueHealth,
     VenueStatus,
 )
-from streams.agents.router import router_agent
+from streams.agents.router import ARMED, STOPS, router_agent
 from streams.domain.consolidated import same_market
 from streams.domain.terms import RoutingSettings
 from streams.engine.driver import Driver
@@ -445,3 +449,74 @@ def test_crashes_and_aborts_lose_and_double_nothing(steps: list[tuple[str, str, 
     assert len(last) == len(expected)
     for one, other in zip(last, expected, strict=True):
         assert same_market(one, other)
+
+
+# ---- stops
+
+
+def _trade(market: Market, price: float) -> None:
+    market.driver.feed(
+        "market.trades",
+        SYMBOL,
+        Trade(
+            venue="alpha", symbol=SYMBOL, trade_id="t", price=units(price), quantity=1, received_at=market.driver.now
+        ),
+    )
+
+
+def _statuses(market: Market) -> list[tuple[str, int, RouteStatusKind, int | None]]:
+    found = [r for r in market.driver.records("exchange.acks") if isinstance(r, RouteStatus)]
+    return [(r.order_id, r.attempt, r.kind, r.price) for r in found]
+
+
+def test_a_stop_is_held_until_a_trade_reaches_it_once_across_crashes(market: Market) -> None:
+    order_id = market.order(1, stop_price=units(101))
+    _trade(market, 100)
+    market.driver.run()
+    assert market.plans() == [] and market.driver.records("venue.orders") == []
+    market.driver.crash()
+    _trade(market, 101)
+    market.driver.prepare()  # a transaction that aborts
+    assert _statuses(market) == []
+    market.driver.run()
+    assert _statuses(market) == [(order_id, 0, RouteStatusKind.TRIGGERED, units(101))]
+    market.driver.crash()
+    _trade(market, 105)
+    market.driver.run()
+    assert len(_statuses(market)) == 1
+    assert market.driver.all(STOPS) == {} and market.driver.all(ARMED) == {}
+
+
+def test_a_stop_that_an_aborted_batch_armed_is_armed_once(market: Market) -> None:
+    order_id = market.order(1, side=Side.SELL, price=1, stop_price=units(99))
+    market.driver.prepare()
+    market.driver.run()
+    _trade(market, 98)
+    _trade(market, 97)
+    market.driver.run()
+    assert _statuses(market) == [(order_id, 0, RouteStatusKind.TRIGGERED, units(98))]
+
+
+def test_a_stop_can_be_replaced_and_disarmed(market: Market) -> None:
+    order_id = market.order(1, stop_price=units(101))
+    market.orders -= 1
+    market.order(1, stop_price=units(103), attempt=1)
+    _trade(market, 102)
+    market.driver.run()
+    _trade(market, 102)
+    market.driver.run()
+    assert _statuses(market) == []
+    cancel = RouteCancel(order_id=order_id, account_id="acct-1", symbol=SYMBOL, at=market.driver.now)
+    market.driver.feed("orders.routable", SYMBOL, cancel)
+    market.driver.run()
+    _trade(market, 110)
+    market.driver.feed("orders.routable", SYMBOL, cancel)
+    market.driver.run()
+    assert _statuses(market) == [(order_id, 1, RouteStatusKind.DISARMED, None)]
+
+
+def test_trades_of_a_batch_come_before_its_stops(market: Market) -> None:
+    _trade(market, 150)
+    market.order(1, stop_price=units(101))
+    market.driver.run()
+    assert _statuses(market) == []

@@ -438,3 +438,18 @@ def test_child_ids_suit_every_venue(order_id: str, attempt: int, number: int) ->
 def test_a_request_for_nothing_is_an_error() -> None:
     with pytest.raises(ValueError):
         plan(request(Side.BUY, 0), [], PLAIN, NOW)
+
+
+def test_post_only_rests_where_it_takes_nothing() -> None:
+    near, far = market("near", Side.BUY, [(10, 50)]), market("far", Side.BUY, [(12, 50)])
+    order = msgspec.structs.replace(
+        request(Side.BUY, 9, price=11), order_type=OrderType.LIMIT, time_in_force=TimeInForce.GTC
+    )
+    made = plan(msgspec.structs.replace(order, post_only=True), [near, far], PLAIN, NOW)
+    (child,) = made.children
+    assert (child.venue, child.quantity, child.price, child.post_only) == ("far", 9, 11, True)
+    assert child.time_in_force is TimeInForce.GTC and made.takes == ()
+    made = plan(msgspec.structs.replace(order, post_only=True), [near], PLAIN, NOW)
+    assert (made.children, made.plan.unrouted, made.plan.reason) == ((), 9, "WOULD_TAKE")
+    made = plan(order, [near], PLAIN, NOW)
+    assert made.children[0].post_only is None
