@@ -109,7 +109,7 @@ class Desk:
     @property
     def settle(self) -> float:
         """Seconds after signing until the venue can no longer accept a request."""
-        return self.adapter.config.recv_window_ms / 1000 + CLOCK_MARGIN
+        return self.adapter.takes_seconds + CLOCK_MARGIN
 
     def apply(self, child: Child, step: Step) -> None:
         """Take a step: remember it, queue it for the next transaction, ask for trades that are missing."""
@@ -141,7 +141,8 @@ class Desk:
         if failed:
             self.health.failed(reason)
         else:
-            self.health.answered(latency_us)
+            rejected = isinstance(outcome, Outcome) and outcome.kind is OutcomeKind.REJECTED and latency_us is not None
+            self.health.answered(latency_us, rejected=rejected)
         if self.health.status is not before:
             self.health_changed.set()
 

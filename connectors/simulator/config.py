@@ -16,6 +16,9 @@ from connectors.simulator.amounts import SCALE, fixed, parse
 from connectors.simulator.generator import Shape
 from connectors.simulator.rules import Rules
 
+DIALECTS = ("binance", "coinbase", "kraken", "okx")
+FEES_IN_QUOTE = ("coinbase", "kraken")
+
 
 class ConfigError(ValueError):
     """What is wrong, and where."""
@@ -59,7 +62,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class VenueSettings:
-    """One venue. Fees are rates in 1e-8; `latency` in seconds; port 0 takes a free one; `limits`: see `budget`."""
+    """One venue. Fees are rates in 1e-8; `latency` in seconds; port 0 takes a free one; `limits`: see `budget`. `dialect`: of `DIALECTS`."""
 
     name: str
     port: int
@@ -70,6 +73,7 @@ class VenueSettings:
     accounts: tuple[Account, ...]
     books: Generated | Following | Recording
     limits: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    dialect: str = "binance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +165,16 @@ def _venue(raw: object, folder: Path) -> VenueSettings:
         symbols=tuple(_rules(s, name) for s in top.take("symbols")),
         accounts=tuple(_accounts(top.take("accounts", []), name, folder)),
         books=_books(top.take("books"), name, folder),
+        dialect=str(top.take("dialect", "binance")),
         limits={str(n): _limit(v, f"venue {name}: limit {n}") for n, v in top.take("limits", {}).items()},
     )
     top.end()
+    if found.dialect not in DIALECTS:
+        raise ConfigError(f"venue {name}: dialect is one of {', '.join(DIALECTS)}")
+    if found.dialect in FEES_IN_QUOTE and (found.maker_fee or found.taker_fee):
+        raise ConfigError(
+            f"venue {name}: {found.dialect} takes fees in quote, which is not simulated: maker_fee and taker_fee are 0"
+        )
     if not found.symbols or len({r.id for r in found.symbols}) != len(found.symbols):
         raise ConfigError(f"venue {name}: symbols, each once")
     if isinstance(found.books, Generated) and (missing := {r.symbol for r in found.symbols} - found.books.mid.keys()):

@@ -70,9 +70,12 @@ class Rest:
             web.get("/api/v3/allOrders", private(self._all_orders)),
             web.get("/api/v3/account", private(self._account)),
             web.get("/api/v3/myTrades", private(self._my_trades)),
-            web.get("/sim/audit", self._audit),
-            web.post("/sim/fault", self._fault),
+            *self.control(),
         ]
+
+    def control(self) -> list[web.RouteDef]:
+        """What tests ask, whatever the dialect."""
+        return [web.get("/sim/audit", self._audit), web.post("/sim/fault", self._fault)]
 
     def _public(self, answer: Public) -> Handler:
         async def handle(request: web.Request) -> web.Response:

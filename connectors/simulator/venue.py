@@ -12,6 +12,7 @@ from aiohttp import web
 from connectors.simulator.access import Access
 from connectors.simulator.budget import Budget
 from connectors.simulator.config import Settings, VenueSettings
+from connectors.simulator.dialects import FOREIGN
 from connectors.simulator.drivers import Clock, drivers
 from connectors.simulator.exchange import Exchange
 from connectors.simulator.faults import Fault, Faults, Handler, Spared
@@ -48,7 +49,11 @@ class Venue:
         self._sockets = Sockets(self.exchange, access, self.streams, self.faults, now_ms)
         rest = Rest(settings.name, self.exchange, access, settings.latency, now_ms, self._named(set_fault), self.budget)
         app = web.Application(middlewares=[self._middleware])
-        app.add_routes([*rest.routes(), *self._sockets.routes()])
+        if settings.dialect == "binance":
+            app.add_routes([*rest.routes(), *self._sockets.routes()])
+        else:
+            foreign = FOREIGN[settings.dialect](self.exchange, settings.accounts, settings.latency, now_ms)
+            app.add_routes([*foreign.routes(), *rest.control()])
         app.on_shutdown.append(lambda _: self._sockets.close())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         self._site: web.TCPSite | None = None

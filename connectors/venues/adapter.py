@@ -66,6 +66,11 @@ class VenueAdapter(ABC):
         self.limiter: Limiter | None = None
         self._penalties: set[asyncio.Task[None]] = set()
 
+    @property
+    def takes_seconds(self) -> float:
+        """For how long after its signing the venue may still take a request, and let it be seen."""
+        return self.config.recv_window_ms / 1000
+
     async def budget(self, call: str) -> None:
         """Wait for the shared budget of a call. Raises `Refused`: nothing was sent.
 

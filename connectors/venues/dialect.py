@@ -141,6 +141,7 @@ class Context:
     account_id: str = ""
     operator_id: int = 1
     recv_window_ms: int = 5_000
+    bounded: bool = False  # whether a new order must say until when it may be taken, where it can
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +231,12 @@ class Dialect:
     # where an order can be tried that is checked and not placed
     test_path: ClassVar[str | None] = None
     pools: ClassVar[tuple[Pool, ...]]
-    # how long the exchange may take until what it accepted shows up when it is asked
+    # how long after its signing the exchange may still take a request and let it be seen, where that is more than the time window told
     settle_seconds: ClassVar[float] = 2.0
     quirks: ClassVar[tuple[str, ...]] = ()
     # what a nonce is here: the clock, a counter that must grow, or a unique word
     nonce: ClassVar[Literal["clock", "counter", "word"]] = "clock"
+    nonces_per_ms: ClassVar[int] = 1
 
     # what ccxt's class is told, beside what all are
     options: ClassVar[Mapping[str, Any]] = {}

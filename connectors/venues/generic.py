@@ -58,9 +58,16 @@ class _Live(HttpxTransport):
     """Mixed in before ccxt's class: the time that a request is signed with can be given."""
 
     at_ms: int | None = None
+    nonces_per_ms = 1
+    last_nonce = 0
 
     def milliseconds(self) -> int:
         return wall_ms() if self.at_ms is None else self.at_ms
+
+    def incrementing_nonce(self) -> int:
+        """Never the same twice, and in step with the clock, so that several processes may use one key."""
+        self.last_nonce = max(self.last_nonce + 1, time.time_ns() * self.nonces_per_ms // 1_000_000)
+        return self.last_nonce
 
 
 def elsewhere(urls: Any, rest: str | None, ws: str | None) -> Any:
@@ -78,6 +85,12 @@ def elsewhere(urls: Any, rest: str | None, ws: str | None) -> Any:
 def exact(value: object, otherwise: int = 0) -> int:
     """ccxt's number, set to strings, in 1e-8; what it does not know is `otherwise`. Finer amounts are cut. Raises `ValueError`."""
     return otherwise if value is None else units(str(Decimal(str(value)).quantize(Decimal("1e-8"))))
+
+
+def _age(trade: Mapping[str, Any]) -> tuple[int, int]:
+    """Trades of one millisecond are ordered by their numbers, where these are numbers."""
+    number = str(trade["id"])
+    return trade["timestamp"] or 0, int(number) if number.isdigit() else 0
 
 
 class DialectAdapter(VenueAdapter):
@@ -98,6 +111,7 @@ class DialectAdapter(VenueAdapter):
             self._ex.set_sandbox_mode(True)
         self._ex.urls["api"] = elsewhere(self._ex.urls["api"], config.rest_url, config.ws_url)
         self._ex.limited = self.limited
+        self._ex.nonces_per_ms = dialect.nonces_per_ms
         self._difference = 0
         self._children: dict[str, str] = {}  # our id on the wire -> child id
         self._venue_ids: dict[str, str] = {}  # child id -> the exchange's id
@@ -118,9 +132,13 @@ class DialectAdapter(VenueAdapter):
         headers = {**(made.get("headers") or {}), **send.headers}
         return await ex.fetch(made["url"], made["method"], headers, made.get("body"))
 
-    def _context(self) -> Context:
-        config = self.config
-        return Context(self.now_ms(), config.account_id, config.operator_id, config.recv_window_ms)
+    def _context(self, at_ms: int | None = None) -> Context:
+        config, at = self.config, self.now_ms() if at_ms is None else at_ms
+        return Context(at, config.account_id, config.operator_id, config.recv_window_ms, bounded=True)
+
+    @property
+    def takes_seconds(self) -> float:
+        return max(super().takes_seconds, self.dialect.settle_seconds)
 
     def _read(self, answer: Answer | None) -> tuple[str | None, str]:
         return (None, "") if answer is None else self.dialect.error_of(answer.body)
@@ -239,7 +257,9 @@ class DialectAdapter(VenueAdapter):
 
     async def place(self, child: ChildOrder, signed_at: int | None = None) -> Outcome:
         try:
-            raw = await self.ask(self.dialect.create(self._order(child), self._context()), Call.CREATE, signed_at)
+            raw = await self.ask(
+                self.dialect.create(self._order(child), self._context(signed_at)), Call.CREATE, signed_at
+            )
         except Exception as error:
             outcome = self._failed(error)
             if outcome.venue_code is not None and outcome.venue_code in self.dialect.duplicate_codes:
@@ -339,7 +359,7 @@ class DialectAdapter(VenueAdapter):
             market = self._ex.market(symbol)
             found = [self._ex.parse_trade(row, market) for row in rows]
             mine = [t for t in found if t["order"] is None or t["order"] == venue_order_id]
-            return [self._trade(t, venue_order_id) for t in sorted(mine, key=lambda t: t["timestamp"] or 0)]
+            return [self._trade(t, venue_order_id) for t in sorted(mine, key=_age)]
         except Exception as error:
             return self._unknown(error)
 

@@ -32,9 +32,11 @@ class Bitfinex(Dialect):
     docs = "https://docs.bitfinex.com/reference/rest-auth-submit-order"
     client_ids = ClientIds("cid", "[1-9][0-9]{0,12}|1[0-9]{13}", number_of(44))
     nonce = "counter"
+    nonces_per_ms = 1000
     fee_source = "FEE of each trade; rates from auth/r/summary"
     precision = "five significant digits of the price, eight decimals of the amount, minimum order size of the pair"
     price_digits = 5
+    settle_seconds = 30.0
     pools = (
         Pool("orders", 90, 60, {"*": 0, "create": 1, "cancel": 1}),
         Pool("queries", 90, 60, {"create": 0, "cancel": 0}),

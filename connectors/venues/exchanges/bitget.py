@@ -32,6 +32,7 @@ class Bitget(Dialect):
     sandbox = True
     fee_source = "feeDetail of each fill; rates from v2/common/trade-rate"
     precision = "pricePrecision, quantityPrecision, minTradeUSDT of the symbol"
+    settle_seconds = 30.0
     pools = (
         Pool("orders", 10, 1, {"*": 0, "create": 1, "cancel": 1}),
         Pool("queries", 20, 1, {"create": 0, "cancel": 0}),

@@ -30,6 +30,7 @@ class Bitstamp(Dialect):
     nonce = "word"
     fee_source = "fee of each transaction; rates from fees/trading/"
     precision = "base_decimals, counter_decimals, minimum_order of trading-pairs-info"
+    settle_seconds = 150.0
     pools = (Pool("second", 400, 1), Pool("ten minutes", 10_000, 600))
     quirks = (
         "ioc_order, fok_order, moc_order are flags",

@@ -34,6 +34,7 @@ class Coinbase(Dialect):
     market_buy_in = "quote"
     fee_source = "commission of each fill; rates from GET /api/v3/brokerage/transaction_summary"
     precision = "quote_increment, base_increment, base_min_size of the product"
+    settle_seconds = 120.0
     pools = (Pool("private", 30, 1), Pool("public", 10, 1, {"*": 0, "book": 1}))
     quirks = (
         "ccxt drops a unified clientOrderId: client_order_id it is",

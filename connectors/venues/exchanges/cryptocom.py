@@ -32,6 +32,7 @@ class Cryptocom(Dialect):
     sandbox = True
     fee_source = "fees and fee_instrument_name of each trade"
     precision = "price_tick_size, qty_tick_size of get-instruments"
+    settle_seconds = 60.0
     pools = (
         Pool("orders", 15, 0.1, {"*": 0, "create": 1}),
         Pool("cancels", 15, 0.1, {"*": 0, "cancel": 1}),

@@ -37,6 +37,7 @@ class Gate(Dialect):
     market_buy_in = "quote"
     fee_source = "fee and fee_currency of each trade; rates from wallet/fee"
     precision = "precision, amount_precision, min_base_amount, min_quote_amount of the pair"
+    settle_seconds = 60.0
     pools = (Pool("orders", 10, 1, {"*": 0, "create": 1}), Pool("queries", 200, 10, {"create": 0}))
     quirks = (
         "ccxt cancels orders/None when given only our id",

@@ -33,6 +33,7 @@ class Gemini(Dialect):
     sandbox = True
     fee_source = "fee_amount and fee_currency of each trade; rates from notionalvolume"
     precision = "tick_size, quote_increment, min_order_size of symbols/details"
+    settle_seconds = 60.0
     pools = (Pool("private", 600, 60, {"book": 0}), Pool("public", 120, 60, {"*": 0, "book": 1}))
     quirks = (
         "ccxt sends order_id null with clientOrderId: order/status takes client_order_id, order/cancel only order_id",

@@ -32,6 +32,7 @@ class Htx(Dialect):
     market_buy_in = "quote"
     fee_source = "filled-fees and fee-currency of each match; rates from v2/reference/transact-fee-rate"
     precision = "price-precision, amount-precision, min-order-value of the symbol"
+    settle_seconds = 300.0
     pools = (
         Pool("orders", 100, 2, {"*": 0, "create": 1, "cancel": 1}),
         Pool("queries", 50, 2, {"create": 0, "cancel": 0}),

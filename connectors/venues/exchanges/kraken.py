@@ -5,6 +5,7 @@ Refusals come with HTTP 200 and a list of errors."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -33,6 +34,8 @@ class Kraken(Dialect):
     docs = "https://docs.kraken.com/api/docs/rest-api/add-order"
     client_ids = ClientIds("cl_ord_id", f"{UUID}|[0-9a-f]{{32}}|{WORD}{{1,{MAXIMUM}}}", uuid_of)
     nonce = "counter"
+    nonces_per_ms = 1000
+    sure_codes = frozenset({"EAPI:Invalid signature", "EOrder:Post only order", "EOrder:Deadline expired"})
     fee_source = "fee of each trade; rates from TradeVolume"
     precision = "tick_size, lot_decimals, ordermin, costmin of AssetPairs"
     pools = (
@@ -42,7 +45,7 @@ class Kraken(Dialect):
     )
     quirks = (
         "ccxt fetches by userref, which is another id: OpenOrders and ClosedOrders take cl_ord_id",
-        "the nonce must grow over all requests of a key",
+        "the nonce must grow over all requests of a key (microseconds here; a key gets a nonce window where several use it)",
         "EService and EGeneral:Internal say nothing about the order",
     )
     id_at = "result.txid.0"
@@ -72,6 +75,9 @@ class Kraken(Dialect):
                 params["timeinforce"] = order.validity
         if order.client_id:
             params["cl_ord_id"] = order.client_id
+        if context.bounded:
+            until = datetime.fromtimestamp((context.now_ms + context.recv_window_ms) / 1000, UTC)
+            params["deadline"] = until.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return self._send("AddOrder", dict(sorted(params.items())))
 
     def cancel(self, pair: Pair, named: Named, context: Context) -> Send:

@@ -30,6 +30,7 @@ class Kucoin(Dialect):
     secrets = ("api_key", "secret", "password")
     fee_source = "fee and feeCurrency of each fill; rates from trade-fees"
     precision = "priceIncrement, baseIncrement, baseMinSize, minFunds of the symbol"
+    settle_seconds = 10.0
     pools = (
         Pool("spot", 4000, 30, {"create": 2, "cancel": 3, "fetch": 3, "open_orders": 2, "my_trades": 10, "balance": 5}),
     )

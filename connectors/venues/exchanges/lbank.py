@@ -37,6 +37,7 @@ class Lbank(Dialect):
     test_path = "supplement/create_order_test"
     fee_source = "tradeFee of each transaction; rates from supplement/customer_trade_fee"
     precision = "priceAccuracy, quantityAccuracy, minTranQua of accuracy"
+    settle_seconds = 60.0
     pools = (
         Pool("orders", 500, 10, {"*": 0, "create": 1, "cancel": 1}),
         Pool("queries", 200, 10, {"create": 0, "cancel": 0}),

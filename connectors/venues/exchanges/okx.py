@@ -64,7 +64,8 @@ class Okx(Dialect):
         else:
             params["ordType"] = "post_only" if order.post_only else TYPES[order.validity]
             params |= {"sz": order.amount, "px": order.limit}
-        return Send("POST", ("private",), "trade/order", params)
+        until = str(context.now_ms + context.recv_window_ms)
+        return Send("POST", ("private",), "trade/order", params, {"expTime": until} if context.bounded else {})
 
     def cancel(self, pair: Pair, named: Named, context: Context) -> Send:
         params = {"instId": self.market_id(pair), **named.param("clOrdId", "ordId")}

@@ -27,6 +27,7 @@ class Poloniex(Dialect):
     market_buy_in = "quote"
     fee_source = "feeAmount and feeCurrency of each trade; rates from feeinfo"
     precision = "priceScale, quantityScale, minQuantity, minAmount of markets"
+    settle_seconds = 30.0
     pools = (
         Pool("orders", 50, 1, {"*": 0, "create": 1, "cancel": 1}),
         Pool("queries", 10, 1, {"create": 0, "cancel": 0}),

@@ -33,6 +33,7 @@ class Upbit(Dialect):
     precision = (
         "price units by price level from the documentation; eight decimals of the volume; min_total from orders/chance"
     )
+    settle_seconds = 30.0
     pools = (
         Pool("orders", 8, 1, {"*": 0, "create": 1}),
         Pool("queries", 30, 1, {"create": 0, "book": 0}),

@@ -31,6 +31,7 @@ class Whitebit(Dialect):
     validities = frozenset({"GTC", "IOC"})
     fee_source = "fee of each deal; rates from the market's makerFee and takerFee"
     precision = "moneyPrec, stockPrec, minAmount, minTotal of markets"
+    settle_seconds = 10.0
     pools = (Pool("private", 10_000, 10, {"book": 0}), Pool("public", 2000, 10, {"*": 0, "book": 1}))
     quirks = ("no FOK", "ccxt cannot cancel by our id", "the nonce must grow", "422 is a refusal")
     id_at, trades_at = "orderId", "records"
