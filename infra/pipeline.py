@@ -33,7 +33,7 @@ READY_SECONDS = 90.0
 WORKERS = ("accounts", "router")
 SINKS = ("clickhouse", "readmodel", "notifier")
 # Few claims at once: what waits its turn waits in Kafka, where it does not grow too old to be sent.
-EXECUTION = {"instance": "execute", "claim_limit": 64}
+EXECUTION = {"instance": "execute", "claim_limit": 64, "breaker_seconds": 5.0}
 PARTS = ("simulate", "feed", *WORKERS, "execute", *(f"sink-{name}" for name in SINKS))
 
 

@@ -25,6 +25,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from connectors.execution import journal, report, source
 from connectors.execution.desk import Child, Claimed, Desk, now_us
+from connectors.execution.health import Breaker
 from connectors.execution.settings import ExecutionSettings
 from connectors.execution.writer import ORDERS, Ownership, Writer
 from connectors.venues.adapter import VenueConfig
@@ -67,6 +68,8 @@ class Connector:
             )
             for v in venues
         }
+        for desk in self.desks.values():
+            desk.health.breaker = Breaker(settings.breaker_failures, round(settings.breaker_seconds * 1e6))
         self._owners: dict[int, Ownership] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sending: dict[asyncio.Future[None], Ownership] = {}

@@ -11,7 +11,7 @@ class ExecutionSettings:
 
     `instance`: stable name of this process, which lets a restart take over at once. `max_age`: an order that waited longer in Kafka is
     not sent; it must be less than `retention`, the time for which closed children are remembered, so that not even a consumer group
-    that lost its offsets sends a child twice. `prefix` is put before the name of every topic.
+    that lost its offsets sends a child twice. `breaker_failures` in a row open a venue's circuit breaker, for `breaker_seconds`. `prefix` is put before the name of every topic.
     """
 
     group: str = "bestex-execution"
@@ -27,6 +27,8 @@ class ExecutionSettings:
     drain: float = 10.0
     session_timeout_ms: int = 10_000
     journal_timeout: float = 60.0
+    breaker_failures: int = 5
+    breaker_seconds: float = 60.0
 
     def __post_init__(self) -> None:
         if self.max_age >= self.retention:

@@ -136,6 +136,7 @@ class Bench:
             "instance": instance,
             "claim_ttl": 1.0,
             "poll": 1.0,
+            "breaker_seconds": 1.0,
             "session_timeout_ms": 6000,
             "prefix": self.prefix,
             **settings,
