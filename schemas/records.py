@@ -3237,6 +3237,7 @@ class OrderRecord(Record, frozen=True, kw_only=True):
     retries: int | None = None  # Route requests for what venues left.
     expiring: bool | None = None  # It is being cancelled because its time is over.
     slot: int | None = None  # Its number among the account's orders.
+    settled: int | None = None  # How many children are of before the last change.
     change: Change | None = None
 
     def body(self) -> bytes:
@@ -3294,6 +3295,7 @@ class OrderRecord(Record, frozen=True, kw_only=True):
                 b"\0" if self.retries is None else b"\2" + INTS[self.retries],
                 b"\0" if self.expiring is None else b"\2" + (b"\1" if self.expiring else b"\0"),
                 b"\0" if self.slot is None else b"\2" + LONGS[self.slot],
+                b"\0" if self.settled is None else b"\2" + INTS[self.settled],
                 b"\0" if self.change is None else b"\2" + self.change.body(),
             )
         )
@@ -3641,6 +3643,17 @@ class OrderRecord(Record, frozen=True, kw_only=True):
                 slot = (n >> 1) ^ -(n & 1)
             else:
                 slot, i = long(d, i - 1)
+        settled: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n < 128:
+                settled = (n >> 1) ^ -(n & 1)
+            else:
+                settled, i = long(d, i - 1)
         change: Change | None = None
         i += 1
         if d[i - 1]:
@@ -3690,6 +3703,7 @@ class OrderRecord(Record, frozen=True, kw_only=True):
             retries=retries,
             expiring=expiring,
             slot=slot,
+            settled=settled,
             change=change,
         ), i
 
@@ -3738,6 +3752,7 @@ class OrderRecord(Record, frozen=True, kw_only=True):
             retries=d["retries"],
             expiring=d["expiring"],
             slot=d["slot"],
+            settled=d["settled"],
             change=None if d["change"] is None else Change.from_wire(d["change"]),
         )
 

@@ -21,6 +21,8 @@ TOLD: Final[frozenset[EventKind]] = frozenset(
         EventKind.CLOSED,
         EventKind.CANCEL_DENIED,
         EventKind.MODIFY_DENIED,
+        EventKind.MODIFY_REJECTED,
+        EventKind.TRIGGERED,
         EventKind.TRANSFER_DENIED,
     }
 )
@@ -28,6 +30,7 @@ _REFUSED: Final[Mapping[EventKind, str]] = {
     EventKind.DENIED: "denied",
     EventKind.CANCEL_DENIED: "cancel denied",
     EventKind.MODIFY_DENIED: "modification denied",
+    EventKind.MODIFY_REJECTED: "change refused by the venue",
     EventKind.TRANSFER_DENIED: "transfer denied",
 }
 _ENDED: Final[Mapping[OrderState, str]] = {
@@ -35,6 +38,7 @@ _ENDED: Final[Mapping[OrderState, str]] = {
     OrderState.CANCELLED: "cancelled",
     OrderState.EXPIRED: "expired",
     OrderState.REJECTED: "rejected by the venue",
+    OrderState.DENIED: "could not start",
 }
 
 
@@ -80,6 +84,8 @@ def _text(e: OrderEvent) -> str:
     )
     if e.kind in _REFUSED:
         return f"{what}: {_REFUSED[e.kind]}: {e.reason or e.reason_code}"
+    if e.kind is EventKind.TRIGGERED:
+        return f"{what}: stop triggered" + (f": {e.reason}" if e.reason else "")
     so_far = f"{decimal(e.filled)} filled" + (f" at {decimal(e.filled_quote * SCALE // e.filled)}" if e.filled else "")
     if e.kind is EventKind.FILL:
         return f"{what}: filled{f' at {e.venue}' if e.venue else ''}; {so_far} in all"

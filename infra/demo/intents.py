@@ -24,6 +24,15 @@ class Kind(StrEnum):
     MISS_IOC = "limit IOC that misses"
     NEAR = "limit GTC at the touch"
     REST = "limit GTC that rests"
+    FOK = "limit FOK that takes"
+    SPEND = "market buy for an amount"
+    POST = "post-only that rests"
+    DATED = "limit GTD that rests until its date"
+    CHANGED = "limit GTC that rests and is changed to take"
+    LATER = "scheduled limit GTC that takes"
+    STOP = "stop near the market"
+    TWAP = "TWAP in three slices"
+    ICEBERG = "iceberg that takes"
     GARBAGE = "garbage bytes"
     UNKNOWN_SCHEMA = "unknown schema id"
     WRONG_TYPE = "wrong-typed field"
@@ -41,6 +50,15 @@ GOOD: Mapping[Kind, int] = {
     Kind.MISS_IOC: 5,
     Kind.NEAR: 5,
     Kind.REST: 18,
+    Kind.FOK: 4,
+    Kind.SPEND: 4,
+    Kind.POST: 3,
+    Kind.DATED: 3,
+    Kind.CHANGED: 5,
+    Kind.LATER: 4,
+    Kind.STOP: 4,
+    Kind.TWAP: 3,
+    Kind.ICEBERG: 3,
 }
 BAD = (
     Kind.GARBAGE,
@@ -53,7 +71,21 @@ BAD = (
     Kind.TOO_LARGE,
 )
 UNREADABLE = frozenset({Kind.GARBAGE, Kind.UNKNOWN_SCHEMA, Kind.WRONG_TYPE})
-LASTING = frozenset({Kind.TAKE_GTC, Kind.NEAR, Kind.REST})  # what may still be open later
+# what may still be open later
+LASTING = frozenset(
+    {
+        Kind.TAKE_GTC,
+        Kind.NEAR,
+        Kind.REST,
+        Kind.POST,
+        Kind.DATED,
+        Kind.CHANGED,
+        Kind.LATER,
+        Kind.STOP,
+        Kind.TWAP,
+        Kind.ICEBERG,
+    }
+)
 BAD_SHARE = 32  # one in so many is bad
 DUPLICATE_SHARE = 50  # one in so many is sent twice
 STRANGER_SHARE = 12  # one in so many comes from a client that partitions by another hash
@@ -96,7 +128,7 @@ def intents(count: int, accounts: Sequence[str], symbols: Sequence[str], seed: i
             account=account,
             client_order_id=f"demo-{number:06d}",
             symbol="MOON/USDT" if kind is Kind.UNKNOWN_SYMBOL else rng.choice(symbols),
-            buy=rng.random() < 0.5,
+            buy=rng.random() < 0.5 or kind is Kind.SPEND,
             # most are small, a few are large enough to need more than one venue
             worth=int(rng.choice((20, 100, 500, 2_000, 10_000, 60_000)) * (1 + rng.random())) * UNIT,
             away=int(rng.uniform(0.002, 0.015) * UNIT),
@@ -111,14 +143,21 @@ def price_of(intent: Intent, quote: Quote, tick: int) -> int | None:
     near, far = (quote.bid, quote.ask) if intent.buy else (quote.ask, quote.bid)
     into = 1 if intent.buy else -1  # towards a higher price for a buy
     match intent.kind:
-        case Kind.TAKE_IOC | Kind.TAKE_GTC:
+        case Kind.TAKE_IOC | Kind.TAKE_GTC | Kind.FOK | Kind.LATER | Kind.TWAP | Kind.ICEBERG:
             price = far + into * (far * intent.away // UNIT)
-        case Kind.MISS_IOC | Kind.REST:
+        case Kind.MISS_IOC | Kind.REST | Kind.POST | Kind.DATED | Kind.CHANGED:
             price = near - into * (near * intent.away // UNIT)
         case Kind.NEAR:
             price = near
         case _:
             return None
+    return max(tick, price // tick * tick)
+
+
+def stop_of(quote: Quote, buy: bool, tick: int) -> int:
+    """A stop price that the next moves of the market may well reach: a hundredth of a per cent beyond it."""
+    assert quote.bid is not None and quote.ask is not None
+    price = quote.ask + quote.ask // 10_000 if buy else quote.bid - quote.bid // 10_000
     return max(tick, price // tick * tick)
 
 

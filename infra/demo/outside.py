@@ -11,7 +11,7 @@ import io
 import json
 import random
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -28,6 +28,7 @@ NO_SUCH_SCHEMA = 2_000_000_000
 COMMANDS, TRANSFERS = "orders.commands", "account.transfers"
 Delivered = Callable[[int, int], None]  # partition, offset
 FLUSH_SECONDS = 60.0
+DATED_SECONDS, LATER_SECONDS, TWAP_SECONDS = 2.0, 2.0, 3.0  # how far ahead the demo's clients look
 
 
 def decimal(units: int) -> Decimal:
@@ -66,23 +67,61 @@ class Outside:
         record = {"account_id": account, "client_order_id": client_order_id, "sent_at": datetime.now(UTC)}
         self._send(self._producer, COMMANDS, account, self._encode("bestex.CancelOrder", COMMANDS, record))
 
-    def place(self, intent: Intent, quantity: int, price: int | None, delivered: Delivered | None = None) -> None:
+    def modify(self, account: str, client_order_id: str, price: int) -> None:
+        """Publish a change of price."""
+        record = {
+            "account_id": account,
+            "client_order_id": client_order_id,
+            "price": decimal(price),
+            "sent_at": datetime.now(UTC),
+        }
+        self._send(self._producer, COMMANDS, account, self._encode("bestex.ModifyOrder", COMMANDS, record))
+
+    def place(
+        self,
+        intent: Intent,
+        quantity: int,
+        price: int | None,
+        delivered: Delivered | None = None,
+        stop: int | None = None,
+    ) -> None:
         """Publish what the intent says; `delivered` is told where it lies in the log."""
-        market = price is None
         record = {
             "account_id": intent.account,
             "client_order_id": intent.client_order_id,
             "symbol": intent.symbol,
             "side": "BUY" if intent.buy else "SELL",
-            "order_type": "MARKET" if market else "LIMIT",
-            "time_in_force": "IOC" if market or intent.kind in (Kind.TAKE_IOC, Kind.MISS_IOC) else "GTC",
+            "order_type": "STOP" if stop is not None else "MARKET" if price is None else "LIMIT",
+            "time_in_force": "IOC" if intent.kind in (Kind.TAKE_IOC, Kind.MISS_IOC) else "GTC",
             "quantity": decimal(quantity),
             "price": None if price is None else decimal(price),
+            "stop_price": None if stop is None else decimal(stop),
             "sent_at": datetime.now(UTC),
+            **self._more(intent, quantity),
         }
         producer = self._stranger if intent.stranger else self._producer
         for _ in range(2 if intent.again else 1):
             self._send(producer, COMMANDS, intent.account, self._value(intent.kind, record), delivered)
+
+    def _more(self, intent: Intent, quantity: int) -> dict[str, Any]:
+        """What an intent's kind adds to a plain order."""
+        now = datetime.now(UTC)
+        match intent.kind:
+            case Kind.FOK:
+                return {"time_in_force": "FOK"}
+            case Kind.SPEND:
+                return {"quantity": decimal(0), "quote_amount": decimal(intent.worth)}
+            case Kind.POST:
+                return {"post_only": True}
+            case Kind.DATED:
+                return {"time_in_force": "GTD", "expires_at": now + timedelta(seconds=DATED_SECONDS)}
+            case Kind.LATER:
+                return {"scheduled_at": now + timedelta(seconds=LATER_SECONDS)}
+            case Kind.TWAP:
+                return {"algo": "TWAP", "slices": 3, "window_us": int(TWAP_SECONDS * 1e6)}
+            case Kind.ICEBERG:
+                return {"algo": "ICEBERG", "quantity": decimal(3 * quantity), "visible": decimal(quantity)}
+        return {}
 
     def flush(self) -> None:
         """Return when the brokers have everything. Raises `KafkaException`."""

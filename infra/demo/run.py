@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from infra import marks, topics
-from infra.demo.intents import LASTING, PAUPER, UNREADABLE, Intent, intents, price_of, quantity_of
+from infra.demo.intents import LASTING, PAUPER, UNREADABLE, Intent, Kind, intents, price_of, quantity_of, stop_of
 from infra.demo.outside import Outside
 from infra.demo.report import Summary, summarise
 from infra.demo.tracker import Key, Tracker
@@ -42,6 +42,7 @@ FUNDED_SECONDS = QUOTED_SECONDS = 60.0
 ENDED_SECONDS, SILENCE_SECONDS = 240.0, 60.0
 SETTLE_SECONDS = 60.0
 CANCEL_AFTER = 2.0  # a resting order that its client gives up, is given up so long after it was placed
+CHANGE_AFTER = 1.0  # and one that is changed, changed
 ASK_AGAIN = 20.0
 UNDER_WAY = 64  # orders that are to end by themselves and have not: more are not sent
 
@@ -208,6 +209,18 @@ class Market:
         price = price_of(intent, quote, self.ticks[symbol])
         return quantity_of(intent, price or quote.ask, self.lots[symbol]), price
 
+    def stop(self, intent: Intent) -> int | None:
+        """The stop price of an order that has one."""
+        if intent.kind is not Kind.STOP:
+            return None
+        return stop_of(self._tracker.quotes[intent.symbol], intent.buy, self.ticks[intent.symbol])
+
+    def taking(self, intent: Intent) -> int:
+        """A price at which the order takes now."""
+        quote, tick = self._tracker.quotes[intent.symbol], self.ticks[intent.symbol]
+        touch = (quote.ask if intent.buy else quote.bid) or self.mid(intent.symbol)
+        return max(tick, (touch + (touch // 500 if intent.buy else -touch // 500)) // tick * tick)
+
     def mid(self, symbol: str) -> int:
         """A rough price."""
         quote = self._tracker.quotes[symbol]
@@ -260,6 +273,7 @@ def _trade(
     """Publish the orders at their rate, cancel some that rest, and kill what is to be killed in the middle."""
     placed = Placed()
     giving_up: list[tuple[float, Key]] = []
+    changing: list[tuple[float, Key]] = []
     victims = list(KILLS[options.kill]) if options.kill else []
     kill_at = {options.orders * (k + 1) // (len(victims) + 1): name for k, name in enumerate(victims)}
     tell.phase("trading", options.orders)
@@ -276,7 +290,7 @@ def _trade(
             clients.place(intent, quantity, price, lambda p, o: placed.letters.add((p, o)))
         else:
             placed.orders[key] = intent
-            clients.place(intent, quantity, price)
+            clients.place(intent, quantity, price, stop=market.stop(intent))
             if intent.kind not in LASTING:
                 taking[key] = None
         if len(taking) >= UNDER_WAY:
@@ -284,13 +298,20 @@ def _trade(
         # Two producers of one account race each other: what the stranger sends is cancelled only at the end.
         if intent.kind in LASTING and not intent.stranger and intent.number % 2:
             heapq.heappush(giving_up, (now + CANCEL_AFTER, key))
+        if intent.kind is Kind.CHANGED and not intent.stranger:
+            heapq.heappush(changing, (now + CHANGE_AFTER, key))
         while giving_up and giving_up[0][0] <= now:
             clients.cancel(*heapq.heappop(giving_up)[1])
+        while changing and changing[0][0] <= now:
+            _, key = heapq.heappop(changing)
+            clients.modify(*key, market.taking(placed.orders[key]))
         if victim := kill_at.get(intent.number):
             live.kill(victim)
         if intent.number % 50 == 49:
             live.check()
             tell.done(intent.number + 1)
+    for _, key in changing:
+        clients.modify(*key, market.taking(placed.orders[key]))
     for _, key in giving_up:
         clients.cancel(*key)
     clients.flush()

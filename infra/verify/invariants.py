@@ -12,7 +12,7 @@ from hashlib import sha256
 
 import msgspec
 
-from infra.verify.log import ACCOUNTS, COMMANDS, ORDERS, TRANSFERS, Log
+from infra.verify.log import ACCOUNTS, COMMANDS, LIMITS, ORDERS, POSITIONS, TRANSFERS, Log
 from schemas.records import (
     AccountState,
     BalanceChange,
@@ -23,6 +23,7 @@ from schemas.records import (
     OrderEvent,
     OrderRecord,
     OrderState,
+    Position,
     Side,
     Transfer,
     TransferKind,
@@ -34,36 +35,45 @@ Body = Callable[[OrderEvent], bytes]
 ENDED = frozenset({OrderState.DENIED, OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED})
 _LIVE_ENDS = {OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED}
 # state before -> states it may be followed by; None is before the first event
+_S = OrderState
 FOLLOWS: Mapping[OrderState | None, frozenset[OrderState]] = {
-    None: frozenset({OrderState.DENIED, OrderState.ROUTING}),
-    OrderState.ROUTING: frozenset(
-        {OrderState.ROUTING, OrderState.WORKING, OrderState.PARTIALLY_FILLED, OrderState.PENDING_CANCEL, *_LIVE_ENDS}
+    None: frozenset({_S.DENIED, _S.SCHEDULED, _S.ARMED, _S.ROUTING}),
+    # what waits has nothing at a venue: it starts, is given up, or its time shows that it cannot start
+    _S.SCHEDULED: frozenset({_S.SCHEDULED, _S.ARMED, _S.ROUTING, _S.PENDING_CANCEL, _S.DENIED}),
+    _S.ARMED: frozenset({_S.ARMED, _S.TRIGGERED, _S.PENDING_CANCEL}),
+    _S.TRIGGERED: frozenset({_S.TRIGGERED, _S.ROUTING, _S.PENDING_CANCEL, _S.PENDING_MODIFY, _S.DENIED}),
+    _S.ROUTING: frozenset(
+        {_S.ROUTING, _S.WORKING, _S.PARTIALLY_FILLED, _S.PENDING_CANCEL, _S.PENDING_MODIFY, *_LIVE_ENDS}
     ),
-    OrderState.WORKING: frozenset(
-        {OrderState.WORKING, OrderState.PARTIALLY_FILLED, OrderState.PENDING_CANCEL, *_LIVE_ENDS}
-    ),
+    _S.WORKING: frozenset({_S.WORKING, _S.PARTIALLY_FILLED, _S.PENDING_CANCEL, _S.PENDING_MODIFY, *_LIVE_ENDS}),
     # what has a fill was not refused
-    OrderState.PARTIALLY_FILLED: frozenset(
-        {OrderState.PARTIALLY_FILLED, OrderState.PENDING_CANCEL, *_LIVE_ENDS} - {OrderState.REJECTED}
+    _S.PARTIALLY_FILLED: frozenset(
+        {_S.PARTIALLY_FILLED, _S.PENDING_CANCEL, _S.PENDING_MODIFY, *_LIVE_ENDS} - {_S.REJECTED}
     ),
-    # a venue may refuse the cancel, and the order is again what it was
-    OrderState.PENDING_CANCEL: frozenset(
+    # a venue may refuse the cancel, and the order is again what it was; or its time was over
+    _S.PENDING_CANCEL: frozenset(
+        {_S.PENDING_CANCEL, _S.ROUTING, _S.WORKING, _S.PARTIALLY_FILLED, _S.FILLED, _S.CANCELLED, _S.EXPIRED}
+    ),
+    # it becomes what it was asked to be, or again what it was, or ends; a cancel wins
+    _S.PENDING_MODIFY: frozenset(
         {
-            OrderState.PENDING_CANCEL,
-            OrderState.ROUTING,
-            OrderState.WORKING,
-            OrderState.PARTIALLY_FILLED,
-            OrderState.FILLED,
-            OrderState.CANCELLED,
+            _S.PENDING_MODIFY,
+            _S.PENDING_CANCEL,
+            _S.ROUTING,
+            _S.WORKING,
+            _S.PARTIALLY_FILLED,
+            _S.FILLED,
+            _S.CANCELLED,
         }
     ),
     # a fill that crossed the end is legal, nothing else moves what has ended
-    OrderState.CANCELLED: frozenset({OrderState.CANCELLED, OrderState.FILLED}),
-    OrderState.EXPIRED: frozenset({OrderState.EXPIRED, OrderState.FILLED}),
-    OrderState.FILLED: frozenset({OrderState.FILLED}),
-    OrderState.DENIED: frozenset({OrderState.DENIED}),
-    OrderState.REJECTED: frozenset({OrderState.REJECTED}),
+    _S.CANCELLED: frozenset({_S.CANCELLED, _S.FILLED}),
+    _S.EXPIRED: frozenset({_S.EXPIRED, _S.FILLED}),
+    _S.FILLED: frozenset({_S.FILLED}),
+    _S.DENIED: frozenset({_S.DENIED}),
+    _S.REJECTED: frozenset({_S.REJECTED}),
 }
+Held = tuple[int, int, int, int]  # available, locked, owed, set aside by command
 FIRST = frozenset({EventKind.ACCEPTED, EventKind.DENIED})
 
 
@@ -80,7 +90,7 @@ def commands_answered_once(log: Log) -> Iterator[str]:
             cause = (event.cause_topic, event.cause_partition, event.cause_offset)
             answers[cause] += 1
             outcome[cause] = event
-    for topic in (COMMANDS, TRANSFERS):
+    for topic in (COMMANDS, TRANSFERS, LIMITS):
         for letter in log.letters(topic):
             answers[letter.origin_topic, letter.origin_partition, letter.origin_offset] += 1
         moved: Counter[bytes] = Counter()
@@ -182,12 +192,12 @@ def state_equals_log(log: Log) -> Iterator[str]:
     A chain of hashes shows what was taken out of the middle; only the state that was written with the last event shows the end.
     """
     last: dict[str, OrderEvent] = {}
-    held: dict[str, dict[str, tuple[int, int, int]]] = defaultdict(dict)
+    held: dict[str, dict[str, Held]] = defaultdict(dict)
     orders: dict[str, OrderEvent] = {}
     for _, e in log.events():
         last[e.account_id] = e
         for b in e.balances:
-            held[e.account_id][b.asset] = (b.available, b.locked, b.owed or 0)
+            held[e.account_id][b.asset] = (b.available, b.locked, b.owed or 0, b.held or 0)
         if e.order_id:
             orders[e.order_id] = e
     accounts = log.table(ACCOUNTS, AccountState)
@@ -197,7 +207,7 @@ def state_equals_log(log: Log) -> Iterator[str]:
             at = f"#{state.seq}" if state else "nowhere"
             yield f"account {account_id} stands at {at}, its log ends at {f'#{event.account_seq}' if event else 'nothing'}"
         elif {a: h for a, h in held[account_id].items() if any(h)} != {
-            b.asset: h for b in state.balances if any(h := (b.available, b.locked, b.owed or 0))
+            b.asset: h for b in state.balances if any(h := (b.available, b.locked, b.owed or 0, b.held or 0))
         }:
             yield f"account {account_id} holds {state.balances}, its log says {held[account_id]}"
     table = log.table(ORDERS, OrderRecord)
@@ -209,13 +219,10 @@ def state_equals_log(log: Log) -> Iterator[str]:
             yield f"order {order_id} is {ours} in the table, {theirs} in the log"
 
 
-Held = tuple[int, int, int]  # available, locked, owed
-
-
 def money_conserved(log: Log) -> Iterator[str]:
     """Balances move by transfers and fills alone, to the last unit; what is locked is locked by open orders.
 
-    Of each account and asset available + locked - owed is what was deposited, less what was withdrawn, plus and minus fills and fees;
+    Of each account and asset available + locked + held - owed is what was deposited, less what was withdrawn, plus and minus fills and fees;
     nothing is negative; an order that has ended locks nothing.
     """
     causes = {entry.place: transfer for entry, transfer in log.transfers()}
@@ -227,9 +234,9 @@ def money_conserved(log: Log) -> Iterator[str]:
         where = f"{entry} account {e.account_id} #{e.account_seq} {e.kind}"
         moved: dict[str, int] = {}
         for b in e.balances:
-            yield from _continues(where, held.get((e.account_id, b.asset), (0, 0, 0)), b)
-            held[e.account_id, b.asset] = (b.available, b.locked, b.owed or 0)
-            moved[b.asset] = b.available_delta + b.locked_delta - (b.owed_delta or 0)
+            yield from _continues(where, held.get((e.account_id, b.asset), (0, 0, 0, 0)), b)
+            held[e.account_id, b.asset] = (b.available, b.locked, b.owed or 0, b.held or 0)
+            moved[b.asset] = b.available_delta + b.locked_delta + (b.held_delta or 0) - (b.owed_delta or 0)
             locks[e.order_id, b.asset] += b.locked_delta
             if locks[e.order_id, b.asset] < 0:
                 yield f"{where}: order {e.order_id or 'none'} locks {locks[e.order_id, b.asset]} of {b.asset}"
@@ -259,22 +266,23 @@ def money_conserved(log: Log) -> Iterator[str]:
     for _, e in log.events():
         for b in e.balances:
             total[e.account_id, b.asset] += b.locked_delta
-    for key, (_, locked, _) in held.items():
+    for key, (_, locked, _, _) in held.items():
         if total[key] != locked:
             yield f"account {key[0]}: {locked} of {key[1]} is locked, its orders lock {total[key]}"
 
 
 def _continues(where: str, before: Held, b: BalanceChange) -> Iterator[str]:
-    after = (b.available, b.locked, b.owed or 0)
-    deltas = (b.available_delta, b.locked_delta, b.owed_delta or 0)
+    after = (b.available, b.locked, b.owed or 0, b.held or 0)
+    deltas = (b.available_delta, b.locked_delta, b.owed_delta or 0, b.held_delta or 0)
     if tuple(x + d for x, d in zip(before, deltas, strict=True)) != after:
         yield f"{where}: {b.asset} was {before}, moved {deltas}, is {after}"
     if min(after) < 0 or (after[0] > 0 and after[2] > 0):
-        yield f"{where}: {b.asset} is {after} (available, locked, owed)"
+        yield f"{where}: {b.asset} is {after} (available, locked, owed, held)"
 
 
 def _transferred(t: Transfer) -> dict[str, int]:
-    return {t.asset: t.amount if t.kind is TransferKind.DEPOSIT else -t.amount}
+    sign = {TransferKind.DEPOSIT: 1, TransferKind.WITHDRAWAL: -1}.get(t.kind, 0)  # a hold or a release moves within
+    return {t.asset: sign * t.amount}
 
 
 def _traded(f: Fill) -> dict[str, int]:
@@ -339,3 +347,31 @@ def fills_equal_parents(log: Log) -> Iterator[str]:
     if whole:
         for name, order_id in seen - told:
             yield f"fill {name} of order {order_id}: no venue reported it"
+
+
+def positions_equal_fills(log: Log) -> Iterator[str]:
+    """The table of positions is what the fills add up to: quantity, money and fees, in all and venue by venue.
+
+    What a position cost less what closing it earned is what was paid less what was got, whatever the average was in between.
+    """
+    due: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+    fees: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for _, f in log.fills():
+        key, sign = f"{f.account_id}|{f.symbol}", 1 if f.side is Side.BUY else -1
+        for part in ("", f.venue):
+            due[key][part][0] += sign * f.quantity
+            due[key][part][1] += sign * (f.price * f.quantity // UNIT)
+        fees[key][f.fee_asset] += f.fee
+    table = log.table(POSITIONS, Position)
+    for key in table.keys() | due.keys():
+        p = table.get(key)
+        if p is None:
+            yield f"position {key} is missing"
+            continue
+        ours = {"": [p.quantity, p.cost - p.realised], **{v.venue: [v.quantity, v.cost - v.realised] for v in p.venues}}
+        if ours != dict(due[key]):
+            yield f"position {key} is {ours}, its fills add up to {dict(due[key])}"
+        if {a.asset: a.amount for a in p.fees} != {a: n for a, n in fees[key].items() if n}:
+            yield f"position {key} has fees {p.fees}, its fills {dict(fees[key])}"
+        if p.quantity == 0 and p.cost:
+            yield f"position {key} is closed and costs {p.cost}"

@@ -16,6 +16,7 @@ from infra.kafka_log import partitions, read_to_end, reader, watermarks
 from schemas.codec import BY_NAME, Codec, DecodeError
 from schemas.records import (
     AccountState,
+    CancelAll,
     CancelOrder,
     ChildCancel,
     ChildOrder,
@@ -26,16 +27,21 @@ from schemas.records import (
     OrderEvent,
     OrderRecord,
     PlaceOrder,
+    Position,
     Record,
     RoutePlan,
+    RouteStatus,
+    SetLimits,
     Transfer,
 )
 
 COMMANDS, TRANSFERS, EVENTS, FILLS = "orders.commands", "account.transfers", "orders.events", "fills"
-ACKS, CHILDREN = "exchange.acks", "venue.orders"
+ACKS, CHILDREN, LIMITS = "exchange.acks", "venue.orders", "account.limits"
 ACCOUNTS, ORDERS = "accounts-accounts-changelog", "accounts-orders-changelog"  # the accounts agent's tables
-CAUSES = (COMMANDS, TRANSFERS, ACKS, CHILDREN)
-EFFECTS = (EVENTS, FILLS, ACCOUNTS, ORDERS, "orders.commands.dlq", "account.transfers.dlq", "exchange.acks.dlq")
+POSITIONS = "accounts-positions-changelog"
+CAUSES = (COMMANDS, TRANSFERS, LIMITS, ACKS, CHILDREN)
+LETTERS = tuple(f"{topic}.dlq" for topic in (COMMANDS, TRANSFERS, LIMITS, ACKS))
+EFFECTS = (EVENTS, FILLS, ACCOUNTS, ORDERS, POSITIONS, *LETTERS)
 TOPICS = (*CAUSES, *EFFECTS)
 
 R = TypeVar("R", bound=Record)
@@ -106,17 +112,17 @@ class Log:
 
 
 EXPECTED: Mapping[str, tuple[type[Record], ...]] = {
-    COMMANDS: (PlaceOrder, CancelOrder, ModifyOrder),
+    COMMANDS: (PlaceOrder, CancelOrder, CancelAll, ModifyOrder),
     TRANSFERS: (Transfer,),
-    ACKS: (ExecutionReport, RoutePlan),
+    LIMITS: (SetLimits,),
+    ACKS: (ExecutionReport, RoutePlan, RouteStatus),
     CHILDREN: (ChildOrder, ChildCancel),
     EVENTS: (OrderEvent,),
     FILLS: (Fill,),
     ACCOUNTS: (AccountState,),
     ORDERS: (OrderRecord,),
-    "orders.commands.dlq": (DeadLetter,),
-    "account.transfers.dlq": (DeadLetter,),
-    "exchange.acks.dlq": (DeadLetter,),
+    POSITIONS: (Position,),
+    **dict.fromkeys(LETTERS, (DeadLetter,)),
 }
 
 

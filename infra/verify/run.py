@@ -17,7 +17,7 @@ from schemas.registry import ConfluentRegistry
 
 KEPT = 100  # sentences kept of one invariant; more are counted
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "accounts": ("orders.commands", "account.transfers", "exchange.acks"),
+    "accounts": ("orders.commands", "account.transfers", "account.limits", "exchange.acks"),
     "router": ("orders.routable",),
     "bestex.sink.clickhouse": ("orders.events", "fills"),
     "bestex.sink.readmodel": ("orders.events", "fills"),
@@ -113,6 +113,7 @@ def judge(
         "state_equals_log": lambda: invariants.state_equals_log(log),
         "money_conserved": lambda: invariants.money_conserved(log),
         "fills_equal_parents": lambda: invariants.fills_equal_parents(log),
+        "positions_equal_fills": lambda: invariants.positions_equal_fills(log),
     }
     if (clickhouse := asked.clickhouse) is not None:
         checks["clickhouse_equals_log"] = lambda: targets.clickhouse_equals_log(log, clickhouse)

@@ -265,6 +265,8 @@ TOLD = frozenset(
         EventKind.CLOSED,
         EventKind.CANCEL_DENIED,
         EventKind.MODIFY_DENIED,
+        EventKind.MODIFY_REJECTED,
+        EventKind.TRIGGERED,
         EventKind.TRANSFER_DENIED,
     }
 )

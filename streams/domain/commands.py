@@ -1,117 +1,228 @@
-"""What clients ask for: orders, cancels, changes, transfers. Each command is answered by exactly one event with `is_outcome`.
+"""What clients ask of orders: to place and to cancel them. Each command is answered by exactly one event with `is_outcome`.
 
     PlaceOrder   ACCEPTED | DENIED | DUPLICATE (it names the first order of that client order id)
     CancelOrder  CANCEL_REQUESTED | CANCEL_DENIED
-    ModifyOrder  MODIFY_DENIED
-    Transfer     TRANSFERRED | TRANSFER_DENIED
+    CancelAll    ALL_CANCELLED, then CANCEL_REQUESTED for each order
 
-Rules:
+What changes an order is in `changes`, what time does to one in `alarms`, money and limits in `transfers`. Rules:
 
-* a client order id and a transfer id are used once, also by what was denied: a repeat is answered and does nothing;
-* an account exists once money has come in;
-* an account that owes something places no orders and withdraws nothing until it is paid back;
-* a cancel that comes before the children are known is remembered in the order's state, PENDING_CANCEL.
+* a client order id is used once, also by what was denied: a repeat is answered and does nothing;
+* an account that owes something places no orders until it is paid back;
+* an order for later is judged by its form when it comes, and by everything when it starts; only then money is reserved for it. One whose
+  time has passed starts at once;
+* a stop is reserved for when it is armed, and then held by the router, which says when its price was traded;
+* a bulk order's money is reserved whole; its quantity is released slice by slice;
+* a cancel that comes before the children are known is remembered in the order's state, PENDING_CANCEL. What is scheduled or armed
+  has nothing at a venue and ends at once, whatever the router says of it later. Cancels are never refused by a limit.
 """
 
 from __future__ import annotations
 
 from schemas.records import (
+    Algo,
+    CancelAll,
     CancelOrder,
+    Change,
     ChildCancel,
-    ClientId,
     EventKind,
-    ModifyOrder,
     OrderRecord,
     OrderState,
     OrderType,
     PlaceOrder,
+    RouteCancel,
     RouteRequest,
     TimeInForce,
-    Transfer,
-    TransferKind,
 )
-from streams.domain import risk
-from streams.domain.decision import Impossible, Step, replace
+from streams.domain import limits, risk
+from streams.domain.decision import EXPIRY, SLICE, START, Impossible, Step, replace
 from streams.domain.events import order_id_of
+from streams.domain.ledger import reservation
+from streams.domain.limits import Standing
 from streams.domain.money import MAX
-from streams.domain.orders import CLOSED, On, parent
-from streams.domain.risk import Approval, Denial, show
+from streams.domain.orders import CLOSED, On, at_risk, in_flight, parent
+from streams.domain.risk import STOPS, Approval, Denial, show
 
 UNKNOWN_ORDER = "UNKNOWN_ORDER"
 ALREADY_CLOSED = "ALREADY_CLOSED"
 DUPLICATE_ORDER = "DUPLICATE_ORDER"
-DUPLICATE_TRANSFER = "DUPLICATE_TRANSFER"
-INVALID_AMOUNT = "INVALID_AMOUNT"
-INVALID_ASSET = "INVALID_ASSET"
+CLIENT_CANCEL = "CLIENT_CANCEL"
+TIME_EXPIRED = "TIME_EXPIRED"
 
 
 def place(step: Step, command: PlaceOrder) -> None:
-    """A new order: denied, or reserved for and sent to the router."""
+    """A new order: denied, kept for its time, armed, or reserved for and sent to the router."""
     if step.order is not None:
         if (step.order.account_id, step.order.client_order_id) != (command.account_id, command.client_order_id):
             raise Impossible("ORDER_ID_COLLISION", f"{step.order.order_id} is another order's id")
         reason = f"{command.client_order_id} is order {step.order.order_id}"
         step.tell(EventKind.DUPLICATE, DUPLICATE_ORDER, reason, outcome=True)
         return
-    verdict = _judge(step, command)
-    step.order = order = _record(step, command, verdict)
-    if isinstance(verdict, Denial):
-        step.order = replace(order, state=parent(order.state, On.DENY), close_reason=verdict.code)
-        step.tell(EventKind.DENIED, verdict.code, verdict.reason, outcome=True)
+    later = command.scheduled_at is not None and command.scheduled_at > step.cause.now
+    step.order = _record(step, command)
+    denial = risk.well_formed(command) or _known(step, step.order)
+    if denial is None:
+        of = limits.standing(step)
+        denial = limits.counted(step, of) or limits.room(step, of)
+        if denial is None:
+            denial = _expired(step, step.order) or (_listed(step, step.order) if later else _approve(step, of))
+    order = step.the_order()
+    if denial is not None:
+        step.order = replace(order, state=parent(order.state, On.DENY), close_reason=denial.code)
+        step.tell(EventKind.DENIED, denial.code, denial.reason, outcome=True)
+    elif later:
+        step.order = replace(order, state=parent(order.state, On.SCHEDULE))
+        step.wake(START, order.scheduled_at)
+        _until(step)
+        step.tell(EventKind.ACCEPTED, outcome=True)
+    else:
+        _until(step)
+        _go(step, EventKind.ACCEPTED, outcome=True)
+
+
+def start(step: Step, outcome: bool = False) -> None:
+    """The time of a scheduled order has come: it is judged anew, and goes out or ends with the cause."""
+    order = step.the_order()
+    denial = _known(step, order) or _approve(step, limits.standing(step))
+    if denial is None:
+        _go(step, EventKind.STARTED)
         return
-    step.opened()
-    step.order = order = replace(order, state=parent(order.state, On.ACCEPT))
-    step.tell(EventKind.ACCEPTED, outcome=True)
-    route(step)
+    step.close(On.DENY, denial.code)
+    step.tell(EventKind.CLOSED, denial.code, denial.reason)
+
+
+def _go(step: Step, kind: EventKind, outcome: bool = False) -> None:
+    """What was approved is armed or routed."""
+    order = step.the_order()
+    stop = order.order_type in STOPS
+    step.order = order = replace(order, state=parent(order.state, On.ARM if stop else On.ACCEPT))
+    if order.algo is not None:
+        first = order.visible or order.quantity if order.algo is Algo.ICEBERG else 0
+        step.order = replace(order, released=first, started_at=step.cause.now, planned=order.algo is Algo.TWAP)
+    step.tell(kind, outcome=outcome)
+    if order.algo is Algo.TWAP:
+        step.wake(SLICE, step.cause.now)
+    else:
+        route(step)
+
+
+def _until(step: Step) -> None:
+    order = step.the_order()
+    if order.expires_at is not None:
+        step.wake(EXPIRY, order.expires_at)
+
+
+def due_quantity(order: OrderRecord) -> int:
+    """What of an order may be routed and neither is filled nor on its way."""
+    whole = order.quantity if order.released is None else min(order.released, order.quantity)
+    return whole - order.filled - sum([at_risk(c) for c in order.children])
 
 
 def route(step: Step) -> None:
-    """Ask the router where what is left of the order goes."""
+    """Ask the router where what is left of the order goes; an order to be armed, to hold it."""
     order = step.the_order()
+    armed = order.state is OrderState.ARMED
+    kind = order.order_type
+    if kind in STOPS and not armed:
+        kind = OrderType.MARKET if kind is OrderType.STOP else OrderType.LIMIT
+    tif = order.time_in_force
+    if order.algo is Algo.TWAP or (kind is OrderType.MARKET and tif is not TimeInForce.FOK):
+        tif = TimeInForce.IOC
+    asked = due_quantity(order)
+    step.order = replace(order, asked=asked, planned=False)
     step.routes.append(
         RouteRequest(
             order_id=order.order_id,
             account_id=order.account_id,
             symbol=order.symbol,
             side=order.side,
-            order_type=order.order_type,
-            time_in_force=order.time_in_force,
-            quantity=order.quantity - order.filled,
+            order_type=kind,
+            time_in_force=tif,
+            quantity=asked,
             price=order.protection,
             attempt=order.attempt,
             accepted_at=order.accepted_at,
+            stop_price=order.stop_price if armed else None,
+            expires_at=order.expires_at,
+            post_only=order.post_only,
         )
     )
 
 
-def _judge(step: Step, command: PlaceOrder) -> Approval | Denial:
-    """The risk check; the reservation is made when it passes."""
-    malformed = risk.well_formed(command)
-    if malformed is not None:
-        return malformed
+def again(step: Step) -> None:
+    """Route what is left once more."""
+    order = step.the_order()
+    step.order = replace(order, attempt=order.attempt + 1, unrouted=0)
+    route(step)
+
+
+def _known(step: Step, order: OrderRecord) -> Denial | None:
     account = step.before.account
     if account is None or not account.balances:
-        return Denial(risk.UNKNOWN_ACCOUNT, f"account {command.account_id} has had no transfer")
-    terms = step.world.terms(command.symbol)
-    if isinstance(terms, Denial):
-        return terms
-    quote = step.world.quote(command.symbol)
-    verdict = risk.assess(command, terms, quote, step.cause.now, step.world.settings)
+        return Denial(risk.UNKNOWN_ACCOUNT, f"account {order.account_id} has had no transfer")
+    return None
+
+
+def _expired(step: Step, order: OrderRecord) -> Denial | None:
+    if order.expires_at is not None and order.expires_at <= step.cause.now:
+        return Denial(risk.INVALID_TIME, "the order's time is over")
+    return None
+
+
+def _listed(step: Step, order: OrderRecord) -> Denial | None:
+    terms = step.world.terms(order.symbol)
+    return terms if isinstance(terms, Denial) and terms.code == risk.UNKNOWN_SYMBOL else None
+
+
+def _approve(step: Step, of: Standing) -> Denial | None:
+    """The whole check of the step's order; when it passes, the reservation is made and the order has its terms."""
+    order = step.the_order()
+    verdict = judged(step, of, order)
     if isinstance(verdict, Denial):
         return verdict
-    owed = next((b.asset for b in account.balances if b.owed), None)
-    if owed is not None:
-        return Denial(risk.FUNDS_OWED, f"the account owes {owed}")
     if not step.funds.lock(verdict.asset, verdict.amount):
         available = show(step.funds.available(verdict.asset))
-        wanted = f"{show(verdict.amount)} {verdict.asset}"
-        return Denial(risk.INSUFFICIENT_FUNDS, f"the order needs {wanted}, {available} is available")
-    return verdict
+        return Denial(
+            risk.INSUFFICIENT_FUNDS,
+            f"the order needs {show(verdict.amount)} {verdict.asset}, {available} is available",
+        )
+    tif = order.time_in_force
+    step.order = replace(
+        order,
+        # A market order never rests, whatever its time in force says.
+        time_in_force=TimeInForce.IOC if order.order_type in risk.UNPRICED and tif is TimeInForce.GTC else tif,
+        quantity=verdict.quantity,
+        protection=verdict.protection,
+        fee_rate=verdict.fee_rate,
+        locked_asset=verdict.asset,
+        locked=verdict.amount,
+    )
+    return None
 
 
-def _record(step: Step, command: PlaceOrder, verdict: Approval | Denial) -> OrderRecord:
-    approved = verdict if isinstance(verdict, Approval) else Approval(0, 0, "", 0)
-    market = command.order_type is OrderType.MARKET
+def judged(step: Step, of: Standing, order: OrderRecord) -> Approval | Denial:
+    """Everything but the funds: who may trade what now, the market's terms, the account's limits."""
+    settings, denial = limits.admitted(step, of, order.symbol, order.side, order.order_type)
+    if denial is not None:
+        return denial
+    terms = step.world.terms(order.symbol)
+    if isinstance(terms, Denial):
+        return terms
+    verdict = risk.assess(order, terms, step.world.quote(order.symbol), step.cause.now, settings)
+    if isinstance(verdict, Denial):
+        return verdict
+    account = step.before.account
+    owed = next((b.asset for b in account.balances if b.owed), None) if account is not None else None
+    if owed is not None:
+        return Denial(risk.FUNDS_OWED, f"the account owes {owed}")
+    return limits.within(step, of, order, verdict) or verdict
+
+
+def _fits(amount: int | None) -> int | None:
+    """A value that the wire's decimal cannot hold is denied and must not be told on."""
+    return amount if amount is None or abs(amount) < MAX else None
+
+
+def _record(step: Step, command: PlaceOrder) -> OrderRecord:
     return OrderRecord(
         order_id=order_id_of(command.account_id, command.client_order_id),
         account_id=command.account_id,
@@ -119,18 +230,16 @@ def _record(step: Step, command: PlaceOrder, verdict: Approval | Denial) -> Orde
         symbol=command.symbol,
         side=command.side,
         order_type=command.order_type,
-        # A market order never rests, whatever its time in force says.
-        time_in_force=TimeInForce.IOC if market and isinstance(verdict, Approval) else command.time_in_force,
+        time_in_force=command.time_in_force,
         state=OrderState.INITIALIZED,
-        # A quantity that the wire's decimal cannot hold is denied and must not be told on.
-        quantity=command.quantity if abs(command.quantity) < MAX else 0,
-        price=command.price if command.price is None or abs(command.price) < MAX else None,
-        protection=approved.protection,
+        quantity=_fits(command.quantity) or 0,
+        price=_fits(command.price),
+        protection=0,
         filled=0,
         filled_quote=0,
-        locked_asset=approved.asset,
-        locked=approved.amount,
-        fee_rate=approved.fee_rate,
+        locked_asset="",
+        locked=0,
+        fee_rate=0,
         children=(),
         planned=False,
         unrouted=0,
@@ -139,6 +248,16 @@ def _record(step: Step, command: PlaceOrder, verdict: Approval | Denial) -> Orde
         sent_at=command.sent_at,
         accepted_at=step.cause.now,
         attempt=1,
+        stop_price=_fits(command.stop_price),
+        scheduled_at=command.scheduled_at,
+        expires_at=command.expires_at,
+        post_only=command.post_only,
+        reduce_only=command.reduce_only,
+        quote_amount=_fits(command.quote_amount),
+        algo=command.algo,
+        slices=command.slices,
+        window_us=command.window_us,
+        visible=_fits(command.visible),
     )
 
 
@@ -146,13 +265,69 @@ def cancel(step: Step, command: CancelOrder) -> None:
     """Cancel what is open of an order, wherever it is."""
     order = step.order
     if order is None:
-        _no_order(step, EventKind.CANCEL_DENIED, command.client_order_id)
+        no_order(step, EventKind.CANCEL_DENIED, command.client_order_id)
     elif order.state in CLOSED:
         step.tell(EventKind.CANCEL_DENIED, ALREADY_CLOSED, f"the order is {order.state}", outcome=True)
     else:
-        step.order = replace(order, state=parent(order.state, On.CANCEL))
-        cancel_children(step)
-        step.tell(EventKind.CANCEL_REQUESTED, outcome=True)
+        stop(step, EventKind.CANCEL_REQUESTED, outcome=True)
+
+
+def cancel_all(step: Step, command: CancelAll) -> None:
+    """Cancel all that is open, of the account or of one of its symbols."""
+    found = [step.world.order(order_id) for order_id in step.open_ids()]
+    orders = [o for o in found if o is not None and o.state not in CLOSED and command.symbol in (None, o.symbol)]
+    about = command.symbol or "all symbols"
+    step.tell(EventKind.ALL_CANCELLED, "", f"{len(orders)} open orders of {about}", outcome=True)
+    for order in orders:
+        step.turn(order)
+        stop(step, EventKind.CANCEL_REQUESTED)
+
+
+def stop(step: Step, kind: EventKind, outcome: bool = False, code: str = "") -> None:
+    """End an open order: at once where no venue has any of it, else when the venues have answered."""
+    order = step.the_order()
+    waits = order.state in (OrderState.SCHEDULED, OrderState.ARMED)
+    if order.state is OrderState.ARMED:
+        at = step.cause.now
+        step.routes.append(
+            RouteCancel(order_id=order.order_id, account_id=order.account_id, symbol=order.symbol, at=at)
+        )
+    changing = order.state is OrderState.PENDING_MODIFY
+    step.order = replace(order, state=parent(order.state, On.CANCEL), change=None, planned=order.planned or waits)
+    if changing:
+        surplus(step)
+    cancel_children(step)
+    order = step.the_order()
+    step.tell(kind, code, "its change is given up" if changing else "", outcome=outcome)
+    if all(not in_flight(c) for c in order.children) and order.planned:
+        end_stopped(step)
+
+
+def needs(order: OrderRecord, change: Change | None) -> int:
+    """What the rest of an order needs reserved, by a change's terms or its own."""
+    quantity, protection, fee_rate = (
+        (order.quantity, order.protection, order.fee_rate)
+        if change is None
+        else (change.quantity, change.protection, change.fee_rate)
+    )
+    return reservation(order.side, order.symbol, max(0, quantity - order.filled), protection, fee_rate)[1]
+
+
+def surplus(step: Step) -> None:
+    """The change is given up: what was reserved for it alone is given back."""
+    order = step.the_order()
+    more = order.locked - needs(order, None)
+    if order.change is not None or more > 0:
+        step.funds.unlock(order.locked_asset, max(0, more))
+        step.order = replace(order, change=None, locked=order.locked - max(0, more))
+
+
+def end_stopped(step: Step) -> None:
+    """What was to end has nothing at a venue any more."""
+    expired = step.the_order().expiring
+    on, code = (On.END_EXPIRED, TIME_EXPIRED) if expired else (On.END_CANCELLED, CLIENT_CANCEL)
+    step.close(on, code)
+    step.tell(EventKind.CLOSED, code)
 
 
 def cancel_children(step: Step) -> None:
@@ -174,61 +349,7 @@ def cancel_children(step: Step) -> None:
     step.order = replace(order, children=asked)
 
 
-def modify(step: Step, command: ModifyOrder) -> None:
-    """Orders cannot be changed yet: the answer says so."""
-    order = step.order
-    if order is None:
-        _no_order(step, EventKind.MODIFY_DENIED, command.client_order_id)
-    elif order.state in CLOSED:
-        step.tell(EventKind.MODIFY_DENIED, ALREADY_CLOSED, f"the order is {order.state}", outcome=True)
-    else:
-        step.tell(EventKind.MODIFY_DENIED, risk.NOT_SUPPORTED, "orders cannot be modified", outcome=True)
-
-
-def _no_order(step: Step, kind: EventKind, client_order_id: str) -> None:
+def no_order(step: Step, kind: EventKind, client_order_id: str) -> None:
+    """The answer to a command about an order that there is not."""
     reason = f"the account has no order {client_order_id}"
     step.tell(kind, UNKNOWN_ORDER, reason, outcome=True, client_order_id=client_order_id)
-
-
-def transfer(step: Step, command: Transfer) -> None:
-    """Money in or out."""
-    amount = command.amount if abs(command.amount) < MAX else 0
-    if step.before.taken is not None:
-        denial: Denial | None = Denial(DUPLICATE_TRANSFER, f"transfer {command.transfer_id} was answered before")
-    else:
-        step.taken = ClientId(order_id=command.transfer_id)
-        denial = _transfer(step, command)
-    if denial is None:
-        step.tell(EventKind.TRANSFERRED, outcome=True, client_order_id=command.transfer_id, amount=amount)
-    else:
-        step.tell(
-            EventKind.TRANSFER_DENIED,
-            denial.code,
-            denial.reason,
-            outcome=True,
-            client_order_id=command.transfer_id,
-            amount=amount,
-        )
-
-
-def _transfer(step: Step, command: Transfer) -> Denial | None:
-    amount, funds, asset = command.amount, step.funds, command.asset
-    if not 0 < amount < MAX:
-        return Denial(INVALID_AMOUNT, "the amount must be positive and fit a decimal(20,8)")
-    if not asset:
-        return Denial(INVALID_ASSET, "the asset has no name")
-    balances = step.before.account.balances if step.before.account else ()
-    if command.kind is TransferKind.DEPOSIT:
-        held = next((b.available + b.locked for b in balances if b.asset == asset), 0)
-        if held + amount >= MAX:
-            return Denial(INVALID_AMOUNT, "the balance would not fit a decimal(20,8)")
-        funds.credit(asset, amount)
-        return None
-    if not balances:
-        return Denial(risk.UNKNOWN_ACCOUNT, f"account {command.account_id} has had no transfer")
-    if any(b.owed for b in balances):
-        return Denial(risk.FUNDS_OWED, "the account owes money")
-    if funds.available(asset) < amount:
-        return Denial(risk.INSUFFICIENT_FUNDS, f"{show(funds.available(asset))} {asset} is available")
-    funds.debit(asset, amount)
-    return None

@@ -1,4 +1,4 @@
-"""What a decision about an account is made from, and what it is: the account and the order before and after, and what goes out.
+"""What a decision about an account is made from, and what it is: the account and its orders before and after, and what goes out.
 
 Rules:
 
@@ -12,36 +12,47 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
 
 from schemas.records import (
     AccountState,
+    AssetAmount,
     ChildCancel,
     ChildState,
     ClientId,
     EventKind,
     Fill,
+    OpenOrders,
     OrderEvent,
     OrderRecord,
     OrderState,
+    Position,
     Quote,
+    RouteCancel,
     RouteRequest,
+    SetLimits,
+    Side,
+    TradingState,
+    Usage,
 )
 from streams.domain.events import Body, sealed
 from streams.domain.ledger import Funds
+from streams.domain.money import assets_of
 from streams.domain.orders import CLOSED, On, parent
+from streams.domain.positions import traded
 from streams.domain.risk import Denial, RiskSettings, Terms
 
 NEW_ACCOUNT = AccountState(balances=(), seq=0, hash=b"", open_orders=0)
+PAGE = 32  # open orders a page
 replace = msgspec.structs.replace
 
 
 class Cause(NamedTuple):
-    """The record that is decided on: where it lies, and what time it is (microseconds)."""
+    """The record that is decided on: where it lies, and what time it is (microseconds). A timer has its task's partition, and when it was due."""
 
     topic: str
     partition: int
@@ -49,13 +60,27 @@ class Cause(NamedTuple):
     now: int
 
 
+def _none(*_: object) -> None:
+    return None
+
+
 class World(NamedTuple):
-    """What is known beside the account: `terms` and `quote` by symbol, the limits, and how an event is encoded for its hash."""
+    """What is known beside the account: `terms` and `quote` by symbol, the limits, and how an event is encoded for its hash.
+
+    `states`: what may be traded, by scope; `defaults`: everybody's limits. The rest looks into the account's own tables: `limits`
+    by account, `order` by id, `page` of open orders by account and number, `position` by account and symbol.
+    """
 
     terms: Callable[[str], Terms | Denial]
     quote: Callable[[str], Quote | None]
     settings: RiskSettings
     body: Body
+    states: Mapping[str, TradingState] = {}
+    defaults: SetLimits | None = None
+    limits: Callable[[str], SetLimits | None] = _none
+    order: Callable[[str], OrderRecord | None] = _none
+    page: Callable[[str, int], OpenOrders | None] = _none
+    position: Callable[[str, str], Position | None] = _none
 
 
 class Before(NamedTuple):
@@ -68,15 +93,28 @@ class Before(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The state after, and what goes out. `order` and `taken` are `None` where there is none to be written."""
+    """The state after, and what goes out. `taken` and `limits` are `None` where there is none to be written.
+
+    `pages`: number -> open orders, `None` for a page that is empty now; `positions` by symbol; `timers`: key -> when it is due, or
+    `None` for one that is not needed any more.
+    """
 
     account: AccountState
-    order: OrderRecord | None = None
+    orders: tuple[OrderRecord, ...] = ()
     taken: ClientId | None = None
+    limits: SetLimits | None = None
+    pages: Mapping[int, OpenOrders | None] = field(default_factory=dict)
+    positions: Mapping[str, Position] = field(default_factory=dict)
+    timers: Mapping[str, int | None] = field(default_factory=dict)
     events: tuple[OrderEvent, ...] = ()
     fills: tuple[Fill, ...] = ()
-    routes: tuple[RouteRequest, ...] = ()
+    routes: tuple[RouteRequest | RouteCancel, ...] = ()
     cancels: tuple[ChildCancel, ...] = ()
+
+    @property
+    def order(self) -> OrderRecord | None:
+        """The last order that was decided on."""
+        return self.orders[-1] if self.orders else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +134,14 @@ class Impossible(Exception):
 
 
 class Step:
-    """A decision in the making."""
+    """A decision in the making. `order` is the one that it is about at the moment; `turn` goes to another."""
 
     __slots__ = (
         "_events",
         "_fills",
+        "_first",
         "_hash",
-        "_open",
+        "_orders",
         "_seq",
         "account_id",
         "actor",
@@ -110,10 +149,14 @@ class Step:
         "cancels",
         "cause",
         "funds",
+        "limits",
         "order",
+        "positions",
         "routes",
         "sent_at",
         "taken",
+        "timers",
+        "usage",
         "world",
     )
 
@@ -124,13 +167,33 @@ class Step:
         self.account_id, self.cause, self.before, self.world = account_id, cause, before, world
         self.actor, self.sent_at = actor, sent_at
         self.funds = Funds(account.balances)
-        self.order = before.order
+        self.order = self._first = before.order
+        self.usage: Usage | None = account.usage
         self.taken: ClientId | None = None
-        self.routes: list[RouteRequest] = []
+        self.limits: SetLimits | None = None
+        self.positions: dict[str, Position] = {}
+        self.routes: list[RouteRequest | RouteCancel] = []
         self.cancels: list[ChildCancel] = []
-        self._seq, self._hash, self._open = account.seq, account.hash, account.open_orders
+        self.timers: dict[str, int | None] = {}
+        self._orders: list[tuple[OrderRecord | None, OrderRecord]] = []  # before and after, of those turned away from
+        self._seq, self._hash = account.seq, account.hash
         self._events: list[OrderEvent] = []
         self._fills: list[Fill] = []
+
+    def turn(self, order: OrderRecord | None) -> None:
+        """The decision goes on about another order of the account, or none."""
+        if self.order is not None:
+            self._orders.append((self._first, self.order))
+        self.order = self._first = order
+
+    def open_ids(self) -> list[str]:
+        """The ids of the account's open orders, oldest first, as they were before."""
+        account = self.before.account or NEW_ACCOUNT
+        if not account.orders_made:
+            return []
+        pages = range(account.oldest_page or 0, (account.orders_made - 1) // PAGE + 1)
+        found = [self.world.page(self.account_id, n) for n in pages]
+        return [order_id for page in found if page is not None for order_id in page.order_ids]
 
     def the_order(self) -> OrderRecord:
         """The order, which there must be. Raises `Impossible`."""
@@ -166,7 +229,7 @@ class Step:
             side=order.side if order else None,
             order_type=order.order_type if order else None,
             time_in_force=order.time_in_force if order else None,
-            quantity=order.quantity if order else amount,
+            quantity=_quantity(order) if order else amount,
             price=order.price if order else None,
             filled=order.filled if order else 0,
             filled_quote=order.filled_quote if order else 0,
@@ -185,39 +248,132 @@ class Step:
             at=self.cause.now,
             previous_hash=self._hash,
             hash=b"",
+            stop_price=order.stop_price if order else None,
+            scheduled_at=order.scheduled_at if order else None,
+            expires_at=order.expires_at if order else None,
         )
         event = sealed(event, self.world.body)
         self._hash = event.hash
         self._events.append(event)
 
     def fill(self, fill: Fill) -> None:
-        """A fill goes out."""
+        """A fill goes out, and into the position."""
         self._fills.append(fill)
+        position = self.positions.get(fill.symbol) or self.world.position(self.account_id, fill.symbol)
+        self.positions[fill.symbol] = traded(position, fill)
 
-    def opened(self) -> None:
-        """The order counts as open."""
-        self._open += 1
+    def wake(self, what: str, due: int | None) -> None:
+        """Set or forget one of the order's timers."""
+        self.timers[timer_key(self.the_order().order_id, what)] = due
 
     def close(self, on: On, code: str) -> None:
-        """The order ends: what is still locked is given back. The event is the caller's."""
+        """The order ends: what is still locked is given back, its timers are forgotten. The event is the caller's."""
         order = self.the_order()
         state = parent(order.state, on)
-        if order.state not in CLOSED:
-            self._open -= 1
         if order.locked:
             self.funds.unlock(order.locked_asset, order.locked)
-        self.order = replace(order, state=state, locked=0, close_reason=code)
+        if order.state not in CLOSED:
+            if order.expires_at is not None:
+                self.wake(EXPIRY, None)
+            if order.scheduled_at is not None:
+                self.wake(START, None)
+            if order.algo is not None:
+                self.wake(SLICE, None)
+        self.order = replace(order, state=state, locked=0, close_reason=code, change=None)
 
     def done(self) -> Decision:
         """The decision."""
+        self.turn(None)
+        account = self.before.account or NEW_ACCOUNT
+        counted = _Open(self, account)
+        for first, after in self._orders:
+            counted.take(first, after)
         return Decision(
             account=AccountState(
-                balances=self.funds.balances(), seq=self._seq, hash=self._hash, open_orders=self._open
+                balances=self.funds.balances(),
+                seq=self._seq,
+                hash=self._hash,
+                open_orders=counted.open,
+                orders_made=counted.made or None,
+                oldest_page=counted.oldest or None,
+                buying=counted.buying,
+                usage=self.usage,
             ),
-            order=self.order,
+            orders=tuple(counted.orders),
             taken=self.taken,
+            limits=self.limits,
+            pages=counted.pages,
+            positions=self.positions,
+            timers=self.timers,
             events=tuple(self._events),
             fills=tuple(self._fills),
             routes=tuple(self.routes),
             cancels=tuple(self.cancels),
         )
+
+
+START, EXPIRY, SLICE = "start", "expiry", "slice"
+
+
+def timer_key(order_id: str, what: str) -> str:
+    """The name of one of an order's timers."""
+    return f"{what}|{order_id}"
+
+
+def _quantity(order: OrderRecord) -> int | None:
+    """What an event says an order's quantity is: none, while an amount has not become one."""
+    return order.quantity if order.quantity or order.quote_amount is None else None
+
+
+class _Open:
+    """How an account's open orders are after a decision: their number, their pages, and what the buys among them may bring."""
+
+    __slots__ = ("_step", "buying", "made", "oldest", "open", "orders", "pages")
+
+    def __init__(self, step: Step, account: AccountState) -> None:
+        self._step = step
+        self.open, self.made, self.oldest = account.open_orders, account.orders_made or 0, account.oldest_page or 0
+        self.buying = account.buying
+        self.orders: list[OrderRecord] = []
+        self.pages: dict[int, OpenOrders | None] = {}
+
+    def take(self, first: OrderRecord | None, after: OrderRecord) -> None:
+        """An order was `first`, and is `after`."""
+        was, now = first is not None and first.state not in CLOSED, after.state not in CLOSED
+        if now and not was:
+            after = replace(after, slot=self.made)
+            self.open, self.made = self.open + 1, self.made + 1
+            self._page(after.slot or 0, after.order_id, True)
+        elif was and not now:
+            self.open -= 1
+            if after.slot is not None:
+                self._page(after.slot, after.order_id, False)
+        more = _buys(after) - (_buys(first) if first is not None else 0)
+        if more:
+            self._buying(after.symbol, more)
+        self.orders.append(after)
+
+    def _page(self, slot: int, order_id: str, there: bool) -> None:
+        n = slot // PAGE
+        page = self.pages[n] if n in self.pages else self._step.world.page(self._step.account_id, n)
+        ids = page.order_ids if page is not None else ()
+        ids = (*ids, order_id) if there else tuple([i for i in ids if i != order_id])
+        self.pages[n] = OpenOrders(order_ids=ids) if ids else None
+        last = (self.made - 1) // PAGE
+        while not ids and n == self.oldest and n < last:
+            n = self.oldest = n + 1
+            page = self.pages[n] if n in self.pages else self._step.world.page(self._step.account_id, n)
+            ids = page.order_ids if page is not None else ()
+
+    def _buying(self, symbol: str, more: int) -> None:
+        base = (assets_of(symbol) or ("", ""))[0]
+        held = {one.asset: one.amount for one in self.buying or ()}
+        held[base] = held.get(base, 0) + more
+        self.buying = tuple([AssetAmount(asset=a, amount=n) for a, n in held.items() if n]) or None
+
+
+def _buys(order: OrderRecord) -> int:
+    """What an open buy may still bring."""
+    if order.side is not Side.BUY or order.state in CLOSED or order.state is OrderState.SCHEDULED:
+        return 0
+    return order.quantity - order.filled

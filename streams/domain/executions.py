@@ -1,4 +1,4 @@
-"""What comes back about an order: the router's plan and the venues' execution reports.
+"""What comes back about an order: the router's plan, its word that a stop was triggered, and the venues' execution reports.
 
 Rules:
 
@@ -9,6 +9,8 @@ Rules:
 * when the market moved away before an immediate child arrived, what it left is routed again, at most `ATTEMPTS` times in all: a market order
   is there to be filled, one that may rest to rest. Not so a limit order that takes what it can now, and not while a venue has not said
   how much it filled: more than was wanted might come back;
+* a trigger counts for the stop as it is armed now: one for what was changed or cancelled meanwhile comes too late and does nothing;
+* a bulk order does not end while more of it is to be released; one that is being changed goes out anew;
 * the order ends when no child is open: FILLED, CANCELLED when its client wanted that, REJECTED when every venue refused all of it,
   else EXPIRED or CANCELLED as the venues said; what is still locked is given back to the last unit;
 * an UNKNOWN child keeps its order open and its money locked until the venue says what became of it.
@@ -19,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from schemas.records import (
+    Algo,
     ChildState,
     EventKind,
     ExecutionKind,
@@ -26,25 +29,28 @@ from schemas.records import (
     Fill,
     OrderRecord,
     OrderState,
-    OrderType,
     PlannedChild,
     RoutePlan,
+    RouteStatus,
+    RouteStatusKind,
     Side,
     TimeInForce,
 )
-from streams.domain.commands import cancel_children, route
-from streams.domain.decision import Impossible, Step, replace
+from streams.domain import changes, limits
+from streams.domain.commands import again, cancel_children, due_quantity, end_stopped, surplus
+from streams.domain.decision import EXPIRY, SLICE, Impossible, Step, replace
 from streams.domain.events import fill_id
 from streams.domain.ledger import AmountOutOfRange, settle
 from streams.domain.money import MAX, assets_of, notional
-from streams.domain.orders import CHILD_ON, CLOSED, ChildOn, On, child, is_open, parent
+from streams.domain.orders import CHILD_ON, CLOSED, ChildOn, On, child, is_open, parent, uncounted
+from streams.domain.risk import UNPRICED, show
 
 # Why quantity stayed unfilled, where nobody gave a better code.
 NO_VENUE = "NO_VENUE"
 IOC_REMAINDER = "IOC_REMAINDER"
-CLIENT_CANCEL = "CLIENT_CANCEL"
 VENUE_CANCELLED = "VENUE_CANCELLED"
 ATTEMPTS = 10
+ASK_AGAIN_US = 1_000_000
 VENUE_EXPIRED = "VENUE_EXPIRED"
 VENUE_REJECTED = "VENUE_REJECTED"
 
@@ -78,9 +84,26 @@ def planned(step: Step, plan: RoutePlan) -> None:
         close_reason=unplaced,
     )
     step.tell(EventKind.ROUTED, unplaced)
-    if state is OrderState.PENDING_CANCEL:
+    if state in (OrderState.PENDING_CANCEL, OrderState.PENDING_MODIFY):
         cancel_children(step)
     _end_if_done(step)
+
+
+def held(step: Step, status: RouteStatus) -> None:
+    """The router's word about a stop that it holds."""
+    order = step.the_order()
+    current = order.state is OrderState.ARMED and status.attempt == order.attempt
+    if not current or status.kind is not RouteStatusKind.TRIGGERED:
+        return
+    step.order = replace(order, state=parent(order.state, On.TRIGGER))
+    price = f"{order.symbol} was traded at {show(status.price)}" if status.price is not None else ""
+    step.tell(EventKind.TRIGGERED, status.reason, price)
+    denial = limits.admitted(step, limits.standing(step), order.symbol, order.side, order.order_type)[1]
+    if denial is None:
+        again(step)
+        return
+    step.close(On.DENY, denial.code)
+    step.tell(EventKind.CLOSED, denial.code, denial.reason)
 
 
 def _child(c: PlannedChild) -> ChildState:
@@ -107,8 +130,9 @@ def _mismatch(order: OrderRecord, plan: RoutePlan) -> str:
     if plan.unrouted < 0 or any(c.quantity <= 0 for c in plan.children):
         return "a quantity is not positive"
     total = sum(c.quantity for c in plan.children) + plan.unrouted
-    if total != order.quantity - order.filled:
-        return f"the plan is about {total}, the order about {order.quantity - order.filled}"
+    asked = order.quantity - order.filled if order.asked is None else order.asked
+    if total != asked:
+        return f"the plan is about {total}, the order about {asked}"
     if any(sign * c.price > sign * order.protection for c in plan.children):
         return f"a child goes beyond the protection price {order.protection}"
     return ""
@@ -159,6 +183,9 @@ def _filled(step: Step, at: int, one: ChildState, report: ExecutionReport) -> No
         return
     order = step.the_order()
     filled, total = one.filled + quantity, order.filled + quantity
+    if order.change is not None and total == order.quantity < order.change.quantity:
+        # the old total is filled on the way to a greater one: the order lives on
+        step.order = order = replace(order, quantity=order.change.quantity)
     if filled > one.quantity or total > order.quantity:
         raise Impossible("OVERFILL", f"{filled} of {one.quantity} at {one.venue}, {total} of {order.quantity} in all")
     fee, fee_asset = report.fee or 0, report.fee_asset or (assets_of(order.symbol) or ("", ""))[1]
@@ -175,11 +202,12 @@ def _filled(step: Step, at: int, one: ChildState, report: ExecutionReport) -> No
     if worth >= MAX:
         raise AmountOutOfRange(f"fills worth {worth}")
     step.order = order = replace(step.the_order(), filled=total, filled_quote=worth, locked=left)
+    given_up = False
     if state is OrderState.FILLED:
         step.close(On.FILL_ALL, "")
     else:
         step.order = replace(order, state=state)
-        _back_if_refused(step)
+        given_up = _back_if_refused(step)
     step.tell(EventKind.FILL, child=one, trade_id=trade_id)
     step.fill(
         Fill(
@@ -202,6 +230,8 @@ def _filled(step: Step, at: int, one: ChildState, report: ExecutionReport) -> No
             at=step.cause.now,
         )
     )
+    if given_up:
+        step.tell(EventKind.MODIFY_REJECTED)
     _end_if_done(step)
 
 
@@ -215,8 +245,10 @@ def _ended(step: Step, at: int, one: ChildState, report: ExecutionReport) -> Non
     # A refusal says more than that the rest expired, and so does what the plan said of it.
     telling = state is OrderState.REJECTED or not order.close_reason
     step.order = replace(order, close_reason=code if telling else order.close_reason)
-    _back_if_refused(step)
+    given_up = _back_if_refused(step)
     step.tell(EventKind.CHILD_CLOSED, code, report.reason, child=one)
+    if given_up:
+        step.tell(EventKind.MODIFY_REJECTED)
     _end_if_done(step)
 
 
@@ -226,8 +258,10 @@ def _cancel_rejected(step: Step, at: int, one: ChildState, report: ExecutionRepo
         return
     one = replace(one, cancel_sent=False)
     _put(step, at, one)
-    _back_if_refused(step)
+    given_up = _back_if_refused(step)
     step.tell(EventKind.CANCEL_REJECTED, report.reason_code, report.reason, child=one)
+    if given_up:
+        step.tell(EventKind.MODIFY_REJECTED, report.reason_code, report.reason)
 
 
 _BY_KIND: Mapping[ExecutionKind, Callable[[Step, int, ChildState, ExecutionReport], None]] = {
@@ -242,52 +276,69 @@ _BY_KIND: Mapping[ExecutionKind, Callable[[Step, int, ChildState, ExecutionRepor
 }
 
 
-def _back_if_refused(step: Step) -> None:
-    """A cancel that no venue is considering any more, while children live: the order is again what it was."""
+def _back_if_refused(step: Step) -> bool:
+    """A cancel that no venue is considering any more, while children live: the order is again what it was. Whether it was to be changed."""
     order = step.the_order()
     live = [c for c in order.children if c.state not in CLOSED]
-    if order.state is not OrderState.PENDING_CANCEL or not live or any(c.cancel_sent for c in live):
-        return
+    pending = order.state in (OrderState.PENDING_CANCEL, OrderState.PENDING_MODIFY)
+    if not pending or not order.planned or not live or any(c.cancel_sent for c in live):
+        return False
     if order.filled:
         on = On.BACK_TO_PARTIAL
     elif any(c.state is OrderState.WORKING for c in live):
         on = On.BACK_TO_WORKING
     else:
         on = On.BACK_TO_ROUTING
+    changing = order.state is OrderState.PENDING_MODIFY
     step.order = replace(order, state=parent(order.state, on))
+    surplus(step)
+    if order.expiring:
+        step.wake(EXPIRY, step.cause.now + ASK_AGAIN_US)
+    return changing
 
 
 def _end_if_done(step: Step) -> None:
     order = step.the_order()
     if order.state in CLOSED or not order.planned or any(is_open(c) for c in order.children):
         return
-    if _missed(order):
-        step.order = replace(order, attempt=order.attempt + 1, planned=False, unrouted=0)
-        route(step)
-        return
-    on, code = _ending(order)
-    step.close(on, code)
-    step.tell(EventKind.CLOSED, code)
+    if order.state is OrderState.PENDING_MODIFY:
+        changes.apply(step)
+    elif order.state is OrderState.PENDING_CANCEL:
+        end_stopped(step)
+    elif order.algo is Algo.TWAP and order.retries is None:
+        return  # its timer goes on with it
+    elif order.algo is Algo.ICEBERG and order.filled >= (order.released or 0):
+        step.wake(SLICE, step.cause.now)
+    elif _missed(order):
+        step.order = replace(order, retries=(order.retries or 0) + 1)
+        again(step)
+    else:
+        on, code = _ending(order)
+        step.close(on, code)
+        step.tell(EventKind.CLOSED, code)
 
 
 def _missed(order: OrderRecord) -> bool:
     """Whether quantity that had a child is left, of an order that is there to be filled or to rest."""
-    immediate = order.time_in_force is TimeInForce.IOC and order.order_type is not OrderType.MARKET
-    if immediate or order.state is OrderState.PENDING_CANCEL or order.attempt >= ATTEMPTS:
+    tif = order.time_in_force
+    immediate = tif is TimeInForce.FOK or (tif is TimeInForce.IOC and order.order_type not in UNPRICED)
+    if immediate or order.algo is Algo.TWAP or (order.retries or 0) + 1 >= ATTEMPTS:
         return False
-    left = [c for c in order.children if c.filled < c.quantity and c.state is not OrderState.REJECTED]
-    counted = all(c.expected is not None for c in left)
-    expired = any(c.state is OrderState.EXPIRED for c in left)
-    return counted and expired and order.quantity - order.filled > order.unrouted
+    if any(uncounted(c) for c in order.children):
+        return False
+    expired = any(c.state is OrderState.EXPIRED for c in order.children[order.settled or 0 :])
+    return expired and due_quantity(order) > order.unrouted
 
 
 def _ending(order: OrderRecord) -> tuple[On, str]:
     """How an order ends of which quantity is left and no child is open."""
-    states = {c.state for c in order.children}
-    if order.state is OrderState.PENDING_CANCEL:
-        return On.END_CANCELLED, CLIENT_CANCEL
+    states = {c.state for c in order.children[order.settled or 0 :]}
     refused = order.filled == 0 and states <= {OrderState.REJECTED}
-    if order.time_in_force is TimeInForce.IOC:
+    if (
+        order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
+        or order.algo is Algo.TWAP
+        or order.order_type in UNPRICED
+    ):
         if refused and states:
             return On.END_REJECTED, order.close_reason
         told = OrderState.REJECTED in states or order.unrouted

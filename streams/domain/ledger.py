@@ -1,8 +1,8 @@
-"""An account's money: available, locked for open orders, and owed.
+"""An account's money: available, locked for open orders, held by command, and owed.
 
 Rules:
 
-* nothing is ever negative, and money only moves: available + locked - owed changes by what comes in or goes out, to the last unit;
+* nothing is ever negative, and money only moves: available + locked + held - owed changes by what comes in or goes out, to the last unit;
 * a reservation takes from what is available, all of it or nothing;
 * a charge that must be borne because it has happened (a fee in an asset that the account does not hold, a late fill of an order whose
   reservation was given back) takes what is available and leaves the rest *owed*; whatever comes in pays that back first, so
@@ -30,24 +30,29 @@ class Funds:
 
     def __init__(self, balances: tuple[Balance, ...]) -> None:
         self._before = balances
-        self._now: dict[str, list[int]] = {}  # asset -> [available, locked, owed], of the assets touched
-        self._told: dict[str, tuple[int, int, int]] = {}  # the same, as of the last event
+        self._now: dict[str, list[int]] = {}  # asset -> [available, locked, owed, held], of the assets touched
+        self._told: dict[str, tuple[int, int, int, int]] = {}  # the same, as of the last event
 
     def _of(self, asset: str) -> list[int]:
         found = self._now.get(asset)
         if found is None:
-            found = [0, 0, 0]
+            found = [0, 0, 0, 0]
             for b in self._before:
                 if b.asset == asset:
-                    found = [b.available, b.locked, b.owed or 0]
+                    found = [b.available, b.locked, b.owed or 0, b.held or 0]
                     break
             self._now[asset] = found
-            self._told[asset] = (found[0], found[1], found[2])
+            self._told[asset] = (found[0], found[1], found[2], found[3])
         return found
 
     def available(self, asset: str) -> int:
         """What may be reserved or withdrawn."""
         return self._of(asset)[0]
+
+    def total(self, asset: str) -> int:
+        """All that is there, whatever it is kept for."""
+        one = self._of(asset)
+        return one[0] + one[1] + one[3]
 
     def credit(self, asset: str, amount: int) -> None:
         """Money comes in; what is owed is paid back first. Raises `AmountOutOfRange`."""
@@ -55,8 +60,8 @@ class Funds:
         back = min(amount, one[2])
         one[2] -= back
         one[0] += amount - back
-        if one[0] + one[1] >= MAX:
-            raise AmountOutOfRange(f"{one[0] + one[1]} of {asset}")
+        if one[0] + one[1] + one[3] >= MAX:
+            raise AmountOutOfRange(f"{one[0] + one[1] + one[3]} of {asset}")
 
     def debit(self, asset: str, amount: int) -> None:
         """Money is gone: from what is available, the rest is owed. Raises `AmountOutOfRange`."""
@@ -85,13 +90,31 @@ class Funds:
         """What was reserved is gone."""
         self._of(asset)[1] -= amount
 
+    def hold(self, asset: str, amount: int) -> bool:
+        """Set aside until it is released; `False`, and nothing moved, when that much is not available."""
+        one = self._of(asset)
+        if one[0] < amount:
+            return False
+        one[0] -= amount
+        one[3] += amount
+        return True
+
+    def release(self, asset: str, amount: int) -> bool:
+        """Give back what was set aside; `False`, and nothing moved, when less is held."""
+        one = self._of(asset)
+        if one[3] < amount:
+            return False
+        one[3] -= amount
+        self.credit(asset, amount)
+        return True
+
     def changes(self) -> tuple[BalanceChange, ...]:
         """What moved since the last call."""
         found = []
-        for asset, (available, locked, owed) in self._now.items():
+        for asset, (available, locked, owed, held) in self._now.items():
             before = self._told[asset]
-            if before != (available, locked, owed):
-                self._told[asset] = (available, locked, owed)
+            if before != (available, locked, owed, held):
+                self._told[asset] = (available, locked, owed, held)
                 found.append(
                     BalanceChange(
                         asset=asset,
@@ -101,6 +124,8 @@ class Funds:
                         locked=locked,
                         owed_delta=owed - before[2] or None,
                         owed=owed or None,
+                        held_delta=held - before[3] or None,
+                        held=held or None,
                     )
                 )
         return tuple(found)
@@ -117,7 +142,7 @@ class Funds:
 
 
 def _balance(asset: str, one: list[int]) -> Balance:
-    return Balance(asset=asset, available=one[0], locked=one[1], owed=one[2] or None)
+    return Balance(asset=asset, available=one[0], locked=one[1], owed=one[2] or None, held=one[3] or None)
 
 
 def reservation(side: Side, symbol: str, quantity: int, protection: int, fee_rate: int) -> tuple[str, int]:
@@ -163,6 +188,10 @@ def settle(funds: Funds, order: OrderRecord, price: int, quantity: int, fee: int
     _, needed = reservation(
         order.side, order.symbol, order.quantity - order.filled - quantity, order.protection, order.fee_rate
     )
+    if order.change is not None:  # reserved for the change as well
+        rest = order.change.quantity - order.filled - quantity
+        changed = order.change.protection, order.change.fee_rate
+        needed = max(needed, reservation(order.side, order.symbol, max(0, rest), *changed)[1])
     if left > needed:
         funds.unlock(order.locked_asset, left - needed)
         left = needed
@@ -202,19 +231,20 @@ def check(
             continue
         still_open += 1
         locked[o.locked_asset] = locked.get(o.locked_asset, 0) + o.locked
-        if o.filled >= o.quantity:
+        if o.filled >= o.quantity and (o.quantity or not o.quote_amount):
             wrong.append(f"order {o.order_id} is {o.state} with {o.filled} of {o.quantity} filled")
     if still_open != account.open_orders:
         wrong.append(f"{still_open} orders are open, the account says {account.open_orders}")
     for asset in flow.keys() | held.keys() | locked.keys():
         b = held.get(asset) or Balance(asset=asset, available=0, locked=0)
         owed = b.owed or 0
-        if min(b.available, b.locked, owed) < 0:
+        if min(b.available, b.locked, owed, b.held or 0) < 0:
             wrong.append(f"{asset}: negative: {b}")
         if b.available and owed:
             wrong.append(f"{asset}: {b.available} available while {owed} is owed")
         if b.locked != locked.get(asset, 0):
             wrong.append(f"{asset}: {b.locked} is locked, open orders lock {locked.get(asset, 0)}")
-        if b.available + b.locked - owed != flow.get(asset, 0):
-            wrong.append(f"{asset}: {b.available} + {b.locked} - {owed} is held, {flow.get(asset, 0)} came and stayed")
+        there = b.available + b.locked + (b.held or 0) - owed
+        if there != flow.get(asset, 0):
+            wrong.append(f"{asset}: {there} is there, {flow.get(asset, 0)} came and stayed")
     return wrong

@@ -1,8 +1,8 @@
 """The life of an order: one table for parent orders, one for child orders. A pair that is missing is an illegal transition.
 
-    parent                                        child
-    INITIALIZED ─► ROUTING ─► WORKING ─► …        ROUTING ─► WORKING ─► PARTIALLY_FILLED ─► FILLED
-                └► DENIED                          └► UNKNOWN ┘   └► CANCELLED, EXPIRED, REJECTED
+    parent                                                        child
+    INITIALIZED ─► SCHEDULED ─► ARMED ─► TRIGGERED ─► ROUTING ─► …  ROUTING ─► WORKING ─► PARTIALLY_FILLED ─► FILLED
+                └► DENIED                                           └► UNKNOWN ┘   └► CANCELLED, EXPIRED, REJECTED
 
 A parent is what a client asked for, a child what one venue was asked for. Rules that the tables keep:
 
@@ -28,13 +28,17 @@ class On(StrEnum):
     """What moves a parent order."""
 
     DENY = "DENY"
+    SCHEDULE = "SCHEDULE"
+    ARM = "ARM"
+    TRIGGER = "TRIGGER"
     ACCEPT = "ACCEPT"
     PLAN = "PLAN"
     WORK = "WORK"
     FILL = "FILL"
     FILL_ALL = "FILL_ALL"
     CANCEL = "CANCEL"
-    # every venue refused to cancel what is still open: the order is again what it was
+    MODIFY = "MODIFY"
+    # what was wanted is done (a change), or every venue refused to cancel what is still open: the order lives on
     BACK_TO_ROUTING = "BACK_TO_ROUTING"
     BACK_TO_WORKING = "BACK_TO_WORKING"
     BACK_TO_PARTIAL = "BACK_TO_PARTIAL"
@@ -60,12 +64,26 @@ class ChildOn(StrEnum):
 
 PARENT: Final[Mapping[tuple[S, On], S]] = {
     (S.INITIALIZED, On.DENY): S.DENIED,
+    (S.INITIALIZED, On.SCHEDULE): S.SCHEDULED,
+    (S.INITIALIZED, On.ARM): S.ARMED,
     (S.INITIALIZED, On.ACCEPT): S.ROUTING,
+    # SCHEDULED: nothing is reserved, nothing is anywhere; ARMED: reserved for, the router watches
+    (S.SCHEDULED, On.DENY): S.DENIED,  # at its start the rules were against it
+    (S.SCHEDULED, On.ARM): S.ARMED,
+    (S.SCHEDULED, On.ACCEPT): S.ROUTING,
+    (S.SCHEDULED, On.CANCEL): S.PENDING_CANCEL,
+    (S.ARMED, On.TRIGGER): S.TRIGGERED,
+    (S.ARMED, On.CANCEL): S.PENDING_CANCEL,
+    (S.TRIGGERED, On.PLAN): S.ROUTING,
+    (S.TRIGGERED, On.DENY): S.DENIED,  # trading is halted
+    (S.TRIGGERED, On.CANCEL): S.PENDING_CANCEL,
+    (S.TRIGGERED, On.MODIFY): S.PENDING_MODIFY,
     (S.ROUTING, On.PLAN): S.ROUTING,
     (S.ROUTING, On.WORK): S.WORKING,
     (S.ROUTING, On.FILL): S.PARTIALLY_FILLED,  # of a child whose acknowledgement is late or was UNKNOWN
     (S.ROUTING, On.FILL_ALL): S.FILLED,
     (S.ROUTING, On.CANCEL): S.PENDING_CANCEL,
+    (S.ROUTING, On.MODIFY): S.PENDING_MODIFY,
     (S.ROUTING, On.END_CANCELLED): S.CANCELLED,  # by the venue
     (S.ROUTING, On.END_EXPIRED): S.EXPIRED,
     (S.ROUTING, On.END_REJECTED): S.REJECTED,
@@ -74,6 +92,7 @@ PARENT: Final[Mapping[tuple[S, On], S]] = {
     (S.WORKING, On.FILL): S.PARTIALLY_FILLED,
     (S.WORKING, On.FILL_ALL): S.FILLED,
     (S.WORKING, On.CANCEL): S.PENDING_CANCEL,
+    (S.WORKING, On.MODIFY): S.PENDING_MODIFY,
     (S.WORKING, On.END_CANCELLED): S.CANCELLED,  # by the venue
     (S.WORKING, On.END_EXPIRED): S.EXPIRED,
     (S.WORKING, On.END_REJECTED): S.REJECTED,  # a venue may accept first and refuse then
@@ -82,6 +101,7 @@ PARENT: Final[Mapping[tuple[S, On], S]] = {
     (S.PARTIALLY_FILLED, On.FILL): S.PARTIALLY_FILLED,
     (S.PARTIALLY_FILLED, On.FILL_ALL): S.FILLED,
     (S.PARTIALLY_FILLED, On.CANCEL): S.PENDING_CANCEL,
+    (S.PARTIALLY_FILLED, On.MODIFY): S.PENDING_MODIFY,
     (S.PARTIALLY_FILLED, On.END_CANCELLED): S.CANCELLED,
     (S.PARTIALLY_FILLED, On.END_EXPIRED): S.EXPIRED,
     (S.PENDING_CANCEL, On.PLAN): S.PENDING_CANCEL,  # the cancel came before the children were known
@@ -93,6 +113,17 @@ PARENT: Final[Mapping[tuple[S, On], S]] = {
     (S.PENDING_CANCEL, On.BACK_TO_WORKING): S.WORKING,
     (S.PENDING_CANCEL, On.BACK_TO_PARTIAL): S.PARTIALLY_FILLED,
     (S.PENDING_CANCEL, On.END_CANCELLED): S.CANCELLED,
+    (S.PENDING_CANCEL, On.END_EXPIRED): S.EXPIRED,  # it was its time that cancelled it
+    # PENDING_MODIFY: its children are called back, what is left goes out anew
+    (S.PENDING_MODIFY, On.PLAN): S.PENDING_MODIFY,
+    (S.PENDING_MODIFY, On.WORK): S.PENDING_MODIFY,
+    (S.PENDING_MODIFY, On.FILL): S.PENDING_MODIFY,  # the fill was first at the venue
+    (S.PENDING_MODIFY, On.FILL_ALL): S.FILLED,
+    (S.PENDING_MODIFY, On.CANCEL): S.PENDING_CANCEL,  # the cancel wins
+    (S.PENDING_MODIFY, On.BACK_TO_ROUTING): S.ROUTING,
+    (S.PENDING_MODIFY, On.BACK_TO_WORKING): S.WORKING,
+    (S.PENDING_MODIFY, On.BACK_TO_PARTIAL): S.PARTIALLY_FILLED,
+    (S.PENDING_MODIFY, On.END_CANCELLED): S.CANCELLED,  # a venue did not say what it filled
     (S.CANCELLED, On.FILL): S.CANCELLED,  # late: the venue matched before it cancelled
     (S.CANCELLED, On.FILL_ALL): S.FILLED,
     (S.EXPIRED, On.FILL): S.EXPIRED,  # late
@@ -189,6 +220,21 @@ def child(state: S, on: ChildOn) -> S:
 def is_open(c: ChildState) -> bool:
     """Whether more is to come of a child: it may live at the venue, or fills that the venue counted are not here yet."""
     return c.state not in CLOSED or (c.expected is not None and c.expected > c.filled)
+
+
+def in_flight(c: ChildState) -> int:
+    """What may still be filled of a child."""
+    return (c.quantity if c.state not in CLOSED else max(c.expected or 0, c.filled)) - c.filled
+
+
+def uncounted(c: ChildState) -> bool:
+    """Whether a venue ended a child without saying what it filled: more may come, or not."""
+    return c.state in CLOSED and c.state is not S.REJECTED and c.filled < c.quantity and c.expected is None
+
+
+def at_risk(c: ChildState) -> int:
+    """What must not be asked for a second time of a child."""
+    return c.quantity - c.filled if uncounted(c) else in_flight(c)
 
 
 def diagram(table: Mapping[tuple[S, On], S] | Mapping[tuple[S, ChildOn], S]) -> str:

@@ -7,7 +7,12 @@ Rules:
 * an order must fit at least the finest venue that is open: its tick and lot, the smallest minimum, the largest maximum; whether one
   certain venue takes it is the router's matter;
 * a buy reserves its worst cost: quantity times protection price times (1 + the highest fee of the open venues), rounded up; a sell reserves
-  its quantity. A market order's protection price is the far touch moved by the collar: no fill is worse.
+  its quantity. A market order's protection price is the far touch moved by the collar: no fill is worse. A stop order's is its stop price
+  moved by the collar, as futures exchanges' "stop with protection" has it, so that what it may cost is known when it is armed;
+* a limit that lies further beyond the consolidated mid than the band is a slip of the finger;
+* an amount in quote buys what it buys at the protection price: never more is spent.
+
+What holds for an account rather than an order is in `limits`.
 """
 
 from __future__ import annotations
@@ -15,7 +20,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from schemas.records import Instrument, InstrumentStatus, OrderType, PlaceOrder, Quote, Side, TimeInForce
+from schemas.records import (
+    Algo,
+    Instrument,
+    InstrumentStatus,
+    OrderRecord,
+    OrderType,
+    PlaceOrder,
+    Quote,
+    Side,
+    TimeInForce,
+)
 from streams.domain.ledger import reservation
 from streams.domain.money import MAX, SCALE, assets_of, down_to, notional, up_to
 
@@ -23,6 +38,10 @@ from streams.domain.money import MAX, SCALE, assets_of, down_to, notional, up_to
 INVALID_CLIENT_ORDER_ID = "INVALID_CLIENT_ORDER_ID"
 INVALID_QUANTITY = "INVALID_QUANTITY"
 INVALID_PRICE = "INVALID_PRICE"
+INVALID_TIME = "INVALID_TIME"
+INVALID_SLICES = "INVALID_SLICES"
+PRICE_COLLAR = "PRICE_COLLAR"
+REDUCE_ONLY = "REDUCE_ONLY"
 NOT_SUPPORTED = "NOT_SUPPORTED"
 UNKNOWN_ACCOUNT = "UNKNOWN_ACCOUNT"
 UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
@@ -38,19 +57,33 @@ FUNDS_OWED = "FUNDS_OWED"
 INSUFFICIENT_FUNDS = "INSUFFICIENT_FUNDS"
 
 MAX_ID = 128
+MAX_SLICES = 10_000
+STOPS = (OrderType.STOP, OrderType.STOP_LIMIT)
+UNPRICED = (OrderType.MARKET, OrderType.STOP)
+RESTING = (TimeInForce.GTC, TimeInForce.GTD)
 
 
 @dataclass(frozen=True, slots=True)
 class RiskSettings:
     """Limits for every account. Quantities and notionals in units of 1e-8, `None` for no limit.
 
-    `collar`: how far a market order may move from the far touch, a rate in 1e-8. `quote_age_us`: a quote older than this is no price.
+    `collar`: how far a market order may move from the far touch, `band`: how far a limit may lie beyond the mid, rates in 1e-8.
+    `quote_age_us`: a quote older than this is no price. `currency`: what limits over several symbols are counted in. The others are
+    what `SetLimits` says of an account, for those of which it says nothing.
     """
 
     max_quantity: int | None = None
     max_notional: int | None = 10_000_000 * SCALE
     collar: int = 2 * SCALE // 100
+    band: int | None = SCALE // 10
     quote_age_us: int | None = 60_000_000
+    currency: str = "USDT"
+    min_tier: int = 0
+    max_open_orders: int | None = 10_000
+    max_day_notional: int | None = None
+    max_account_position: int | None = None
+    order_rate: int | None = None
+    modify_rate: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +96,9 @@ class Denial:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """What to reserve, and on which terms the order goes out."""
+    """What to reserve, and on which terms the order goes out: the quantity is worked out where an amount was given."""
 
+    quantity: int
     protection: int
     fee_rate: int
     asset: str
@@ -142,41 +176,69 @@ def well_formed(order: PlaceOrder) -> Denial | None:
     """What can be said without knowing account or market."""
     if not 0 < len(order.client_order_id) <= MAX_ID:
         return Denial(INVALID_CLIENT_ORDER_ID, f"a client order id has 1 to {MAX_ID} characters")
-    if not 0 < order.quantity < MAX:
+    if order.quote_amount is not None:
+        if (order.order_type, order.side, order.quantity) != (OrderType.MARKET, Side.BUY, 0):
+            return Denial(INVALID_QUANTITY, "an amount in quote is for market buys, in place of a quantity")
+        if not 0 < order.quote_amount < MAX:
+            return Denial(INVALID_QUANTITY, "the amount must be positive and fit a decimal(20,8)")
+    elif not 0 < order.quantity < MAX:
         return Denial(INVALID_QUANTITY, "the quantity must be positive and fit a decimal(20,8)")
     for price in (order.price, order.stop_price):
         if price is not None and not 0 < price < MAX:
             return Denial(INVALID_PRICE, "a price must be positive and fit a decimal(20,8)")
-    if order.order_type not in (OrderType.MARKET, OrderType.LIMIT) or order.stop_price is not None:
-        return Denial(NOT_SUPPORTED, "stop orders are not supported")
-    if order.time_in_force not in (TimeInForce.GTC, TimeInForce.IOC) or order.expires_at is not None:
-        return Denial(NOT_SUPPORTED, f"time in force {order.time_in_force} is not supported")
-    if order.scheduled_at is not None:
-        return Denial(NOT_SUPPORTED, "scheduled orders are not supported")
-    if (order.price is None) is not (order.order_type is OrderType.MARKET):
+    if (order.price is None) is not (order.order_type in UNPRICED):
         return Denial(INVALID_PRICE, "a limit order has a price, a market order has none")
+    if (order.stop_price is None) is (order.order_type in STOPS):
+        return Denial(INVALID_PRICE, "a stop order has a stop price, no other has one")
+    if order.post_only and (order.order_type is not OrderType.LIMIT or order.time_in_force not in RESTING):
+        return Denial(NOT_SUPPORTED, "post-only is for limit orders that may rest")
+    if order.reduce_only and order.side is not Side.SELL:
+        return Denial(REDUCE_ONLY, "only a sale reduces what is held")
+    return _timely(order) or (_sliced(order) if order.algo is not None else None)
+
+
+def _timely(order: PlaceOrder) -> Denial | None:
+    if (order.expires_at is None) is (order.time_in_force is TimeInForce.GTD):
+        return Denial(INVALID_TIME, "an order good till a date has the date, no other has one")
+    if order.expires_at is not None and order.order_type is OrderType.MARKET:
+        return Denial(INVALID_TIME, "a market order does not wait")
+    if order.expires_at is not None and order.scheduled_at is not None and order.scheduled_at >= order.expires_at:
+        return Denial(INVALID_TIME, "the order would be over before it starts")
     return None
 
 
-def assess(order: PlaceOrder, terms: Terms, quote: Quote | None, now: int, s: RiskSettings) -> Approval | Denial:
+def _sliced(order: PlaceOrder) -> Denial | None:
+    if order.order_type is not OrderType.LIMIT or order.time_in_force not in RESTING:
+        return Denial(NOT_SUPPORTED, "a bulk order has a limit and may rest")
+    if order.algo is Algo.ICEBERG:
+        if order.visible is None or not 0 < order.visible <= order.quantity:
+            return Denial(INVALID_SLICES, "an iceberg shows a positive part of its quantity")
+        return None
+    slices, window = order.slices or 0, order.window_us or 0
+    if not 0 < slices <= MAX_SLICES or window <= 0 or order.post_only:
+        return Denial(INVALID_SLICES, f"a TWAP has 1 to {MAX_SLICES} slices over a window, and takes")
+    return None
+
+
+def assess(
+    order: PlaceOrder | OrderRecord, terms: Terms, quote: Quote | None, now: int, s: RiskSettings
+) -> Approval | Denial:
     """Whether a well-formed order fits market and limits, and what it must reserve. Funds are looked at by the caller."""
+    priced = _priced(order, terms, quote, now, s)
+    if isinstance(priced, Denial):
+        return priced
+    reference, protection = priced
     quantity = order.quantity
-    if quantity % terms.lot:
+    if order.quote_amount is not None and not quantity:
+        quantity = order.quote_amount * SCALE * SCALE // (protection * (SCALE + terms.fee_rate))
+        quantity -= quantity % terms.lot
+    if quantity % terms.lot or (order.visible or 0) % terms.lot:
         return Denial(NOT_ON_LOT, f"the quantity must be a multiple of {show(terms.lot)}")
-    if quantity < terms.min_quantity:
+    if quantity < terms.min_quantity or quantity <= 0:
         return Denial(QUANTITY_TOO_SMALL, f"the smallest quantity is {show(terms.min_quantity)}")
     most = [m for m in (terms.max_quantity or None, s.max_quantity) if m is not None]
     if most and quantity > min(most):
         return Denial(QUANTITY_TOO_LARGE, f"the largest quantity is {show(min(most))}")
-    if order.price is not None:
-        if order.price % terms.tick:
-            return Denial(NOT_ON_TICK, f"the price must be a multiple of {show(terms.tick)}")
-        reference = protection = order.price
-    else:
-        touch = _far_touch(order.side, quote, now, s)
-        if touch is None:
-            return Denial(NO_PRICE, f"there is no current price of {order.symbol} to protect a market order with")
-        reference, protection = touch, _protection(order.side, touch, terms.tick, s.collar)
     if notional(reference, quantity) < terms.min_notional:
         return Denial(NOTIONAL_TOO_SMALL, f"an order is worth at least {show(terms.min_notional)} {terms.quote}")
     worth = notional(protection, quantity)
@@ -184,7 +246,43 @@ def assess(order: PlaceOrder, terms: Terms, quote: Quote | None, now: int, s: Ri
     asset, amount = reservation(order.side, order.symbol, quantity, protection, terms.fee_rate)
     if worth > limit or amount >= MAX:
         return Denial(NOTIONAL_TOO_LARGE, f"an order is worth at most {show(limit)} {terms.quote}")
-    return Approval(protection, terms.fee_rate, asset, amount)
+    return Approval(quantity, protection, terms.fee_rate, asset, amount)
+
+
+def _priced(
+    order: PlaceOrder | OrderRecord, terms: Terms, quote: Quote | None, now: int, s: RiskSettings
+) -> tuple[int, int] | Denial:
+    """(what an order's worth is judged by, its protection price), or why there is none."""
+    for price in (order.price, order.stop_price):
+        if price is not None and price % terms.tick:
+            return Denial(NOT_ON_TICK, f"the price must be a multiple of {show(terms.tick)}")
+    if order.price is not None:
+        return (order.price, order.price) if s.band is None else _in_band(order, order.price, quote, now, s, s.band)
+    touch = order.stop_price if order.stop_price is not None else _far_touch(order.side, quote, now, s)
+    if touch is None:
+        return Denial(NO_PRICE, f"there is no current price of {order.symbol} to protect a market order with")
+    return touch, _protection(order.side, touch, terms.tick, s.collar)
+
+
+def _in_band(
+    order: PlaceOrder | OrderRecord, price: int, quote: Quote | None, now: int, s: RiskSettings, band: int
+) -> tuple[int, int] | Denial:
+    """A stop-limit is measured from its stop price: that is where the market will be."""
+    middle = order.stop_price if order.stop_price is not None else mid(quote, now, s)
+    if middle is None:
+        return Denial(NO_PRICE, f"there is no current price of {order.symbol} to judge a limit by")
+    beyond = price - middle if order.side is Side.BUY else middle - price
+    if beyond * SCALE > middle * band:
+        return Denial(PRICE_COLLAR, f"{show(price)} is too far beyond the market, {show(middle)}")
+    return price, price
+
+
+def mid(quote: Quote | None, now: int, s: RiskSettings) -> int | None:
+    """The consolidated mid, as long as it is young enough; of a book with one side only, that side."""
+    if quote is None or (s.quote_age_us is not None and now - quote.at > s.quote_age_us):
+        return None
+    sides = [side for side in (quote.bid, quote.ask) if side is not None]
+    return sum(sides) // len(sides) if sides else None
 
 
 def _far_touch(side: Side, quote: Quote | None, now: int, s: RiskSettings) -> int | None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.body import avro_body
-from schemas.records import ExecutionKind, ExecutionReport, OrderType, Quote, Side, TimeInForce
+from schemas.records import Algo, ExecutionKind, ExecutionReport, OrderType, Quote, Side, TimeInForce
 from streams.agents.accounts import ACCOUNTS, ORDERS
 from streams.domain.events import first_break, order_id_of
 from streams.domain.ledger import check
@@ -67,14 +67,14 @@ SCENARIOS = {
         plan o1: a 0.00033 @ 33333.33
         o1.1 fill 0.00033 @ 33333.33 fee 0.00000033 BTC #1 => FILL>FILLED | USDT 89.0000011 0, BTC 0.00032967 0
     """,
-    "a market order is protected by the collar and never rests": """
+    "a market order is protected by the collar and never rests; with no price it is denied": """
         deposit 100000 USDT
         buy 1 market as o0                             => DENIED>DENIED:NO_PRICE
         quote 59990 60000
         buy 1 market as o1                             => ACCEPTED>ROUTING | USDT 38738.8 61261.2
         plan o1: a 0.7 @ 61200                         => ROUTED>ROUTING:NO_LIQUIDITY
         o1.1 fill 0.5 @ 60000 fee 0.0005 BTC #1        => FILL>PARTIALLY_FILLED
-        o1.1 expired 0.5                               => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED
+        o1.1 expired 0.5                               => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED route:o1:0.5
         plan o1:                                       => ROUTED>PARTIALLY_FILLED:NO_LIQUIDITY CLOSED>EXPIRED:NO_LIQUIDITY | USDT 70000 0, BTC 0.4995 0
     """,
     "a market sell is protected below the bid": """
@@ -107,7 +107,7 @@ SCENARIOS = {
         plan o1: a 0.5 @ 60000, b 0.5 @ 60000
         o1.1 expired 0                                 => CHILD_CLOSED>ROUTING:VENUE_EXPIRED
         o1.2 fill 0.2 @ 60000 #1                       => FILL>PARTIALLY_FILLED | USDT 38991.04 49008.96, BTC 0.2 0
-        o1.2 expired 0.2                               => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED
+        o1.2 expired 0.2                               => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED route:o1:0.8
         plan o1: b 0.8 @ 60010                         => ROUTED>PARTIALLY_FILLED
         o1.2.1 accepted                                => WORKING>PARTIALLY_FILLED
         o1.2.1 fill 0.8 @ 60010 #2                     => FILL>FILLED | USDT 39992 0, BTC 1 0
@@ -117,7 +117,7 @@ SCENARIOS = {
         buy 1 @ 60000 as o1
         plan o1: a 1 @ 60000
         o1.1 accepted                                  => WORKING>WORKING
-        o1.1 expired 0                                 => CHILD_CLOSED>WORKING:VENUE_EXPIRED | USDT 39940 60060
+        o1.1 expired 0                                 => CHILD_CLOSED>WORKING:VENUE_EXPIRED route:o1:1 | USDT 39940 60060
         plan o1: a 1 @ 60000                           => ROUTED>WORKING
         o1.2.1 accepted                                => WORKING>WORKING
         cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL ask:o1.2.1
@@ -127,7 +127,7 @@ SCENARIOS = {
         deposit 100000 USDT
         buy 1 @ 60000 as o1
         plan o1: a 1 @ 60000
-        o1.1 expired 0                                 => CHILD_CLOSED>ROUTING:VENUE_EXPIRED
+        o1.1 expired 0                                 => CHILD_CLOSED>ROUTING:VENUE_EXPIRED route:o1:1
         cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL
         plan o1: b 1 @ 60000                           => ROUTED>PENDING_CANCEL ask:o1.2.1
         o1.2.1 cancelled 0                             => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED CLOSED>CANCELLED:CLIENT_CANCEL | USDT 100000 0
@@ -287,12 +287,12 @@ SCENARIOS = {
         deposit 0 USDT                                 => TRANSFER_DENIED>INITIALIZED:INVALID_AMOUNT
         deposit -5 USDT                                => TRANSFER_DENIED>INITIALIZED:INVALID_AMOUNT
     """,
-    "what does not exist cannot be cancelled or modified, and modifying waits": """
+    "what does not exist cannot be cancelled or modified": """
         cancel o1                                      => CANCEL_DENIED>INITIALIZED:UNKNOWN_ORDER
         modify o1                                      => MODIFY_DENIED>INITIALIZED:UNKNOWN_ORDER
         deposit 100 USDT
         buy 0.001 @ 60000 as o1                        => ACCEPTED>ROUTING
-        modify o1                                      => MODIFY_DENIED>ROUTING:NOT_SUPPORTED
+        modify o1                                      => MODIFY_DENIED>ROUTING:NO_CHANGE
         cancel o1 by ann                               => CANCEL_DENIED>INITIALIZED:UNKNOWN_ORDER
     """,
     "bad orders are denied": """
@@ -318,7 +318,7 @@ SCENARIOS = {
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_scenario(name: str) -> None:
-    scenario = Scenario()
+    scenario = Scenario(quoted="no price" not in name)
     scenario.run(SCENARIOS[name])
     assert_adds_up(scenario)
 
@@ -331,7 +331,7 @@ def assert_adds_up(scenario: Scenario) -> None:
         mine = [e for e in events if e.account_id == account]
         assert first_break(mine, avro_body) is None
         moved = [
-            (b.asset, b.available_delta + b.locked_delta - (b.owed_delta or 0))
+            (b.asset, b.available_delta + b.locked_delta + (b.held_delta or 0) - (b.owed_delta or 0))
             for e in mine
             if e.kind == "TRANSFERRED"
             for b in e.balances
@@ -344,11 +344,22 @@ def assert_adds_up(scenario: Scenario) -> None:
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"order_type": OrderType.STOP, "stop_price": S}, "NOT_SUPPORTED"),
-        ({"order_type": OrderType.STOP_LIMIT, "stop_price": S}, "NOT_SUPPORTED"),
-        ({"time_in_force": TimeInForce.FOK}, "NOT_SUPPORTED"),
-        ({"time_in_force": TimeInForce.GTD, "expires_at": START}, "NOT_SUPPORTED"),
-        ({"scheduled_at": START}, "NOT_SUPPORTED"),
+        ({"order_type": OrderType.STOP, "stop_price": S}, "INVALID_PRICE"),
+        ({"order_type": OrderType.STOP_LIMIT}, "INVALID_PRICE"),
+        ({"order_type": OrderType.STOP_LIMIT, "stop_price": S}, "PRICE_COLLAR"),
+        ({"stop_price": S}, "INVALID_PRICE"),
+        ({"time_in_force": TimeInForce.GTD}, "INVALID_TIME"),
+        ({"time_in_force": TimeInForce.GTD, "expires_at": START}, "INVALID_TIME"),
+        ({"expires_at": START + 1}, "INVALID_TIME"),
+        ({"scheduled_at": START + 9, "time_in_force": TimeInForce.GTD, "expires_at": START + 9}, "INVALID_TIME"),
+        ({"quote_amount": S}, "INVALID_QUANTITY"),
+        ({"reduce_only": True}, "REDUCE_ONLY"),
+        ({"post_only": True, "time_in_force": TimeInForce.IOC}, "NOT_SUPPORTED"),
+        ({"algo": Algo.TWAP}, "INVALID_SLICES"),
+        ({"algo": Algo.ICEBERG}, "INVALID_SLICES"),
+        ({"algo": Algo.ICEBERG, "visible": 2 * S}, "INVALID_SLICES"),
+        ({"algo": Algo.ICEBERG, "visible": 1}, "NOT_ON_LOT"),
+        ({"price": 67_000 * S}, "PRICE_COLLAR"),
         ({"symbol": "DOGE/USDT"}, "UNKNOWN_SYMBOL"),
         ({"symbol": ""}, "UNKNOWN_SYMBOL"),
         ({"symbol": "BTCUSDT"}, "UNKNOWN_SYMBOL"),
@@ -390,7 +401,7 @@ def test_an_old_quote_is_no_price() -> None:
 
 
 def test_a_one_sided_quote_prices_one_side() -> None:
-    scenario = Scenario()
+    scenario = Scenario(quoted=False)
     scenario.driver.feed("market.quotes", SYMBOL, Quote(symbol=SYMBOL, bid=60_000 * S, venues=1, at=START))
     scenario.run("""
         deposit 1 BTC
@@ -408,7 +419,7 @@ def test_an_order_must_fit_the_finest_open_venue() -> None:
         deposit 100000 USDT
         buy 0.001 @ 60000.01 as o1                     => ACCEPTED>ROUTING | USDT 99939.3999899 60.6000101
         close b
-        buy 0.001 @ 60000.01 as o2                     => DENIED>DENIED:NOT_ON_LOT
+        buy 0.001 @ 60000 as o2                        => DENIED>DENIED:NOT_ON_LOT
         buy 1 @ 60000.01 as o3                         => DENIED>DENIED:NOT_ON_TICK
         buy 1 @ 999 as o4                              => DENIED>DENIED:NOTIONAL_TOO_SMALL
     """)

@@ -229,4 +229,4 @@ def test_the_check_names_what_is_wrong() -> None:
     assert "the account says 2" in wrong(msgspec.structs.replace(good, open_orders=2))
     assert "still locks" in wrong(orders=(msgspec.structs.replace(order, state=OrderState.CANCELLED),))
     assert "is WORKING with" in wrong(orders=(msgspec.structs.replace(order, filled=S),))
-    assert "BTC: 0 + 0 - 0 is held" in wrong(fills=(a_fill("1", Side.BUY, 100 * S, S, 0, "USDT"),))
+    assert "BTC: 0 is there, 100000000 came" in wrong(fills=(a_fill("1", Side.BUY, 100 * S, S, 0, "USDT"),))

@@ -56,11 +56,11 @@ def test_prices_are_where_they_are_meant_to_be(seed: int, bid: int, spread: int,
     quote = Quote(symbol="BTC/USDT", bid=bid, ask=bid + spread, venues=3, at=0)
     for intent in intents(60, ACCOUNTS, SYMBOLS, seed):
         price = price_of(intent, quote, tick)
-        if intent.kind is Kind.MARKET or intent.kind in BAD:
+        if intent.kind in (Kind.MARKET, Kind.SPEND, Kind.STOP) or intent.kind in BAD:
             assert price is None
             continue
         assert price is not None and price % tick == 0
-        if intent.kind in (Kind.TAKE_IOC, Kind.TAKE_GTC):
+        if intent.kind in (Kind.TAKE_IOC, Kind.TAKE_GTC, Kind.FOK, Kind.LATER, Kind.TWAP, Kind.ICEBERG):
             assert price >= bid + spread - tick if intent.buy else price <= bid
         else:
             assert price <= bid if intent.buy else price <= bid + spread + tick + bid and price > bid - tick

@@ -17,7 +17,7 @@ from verify_log import PARTITIONS, UNIT, Trading, add, changed, right, trading, 
 
 from infra.query import ask
 from infra.settings import Addresses
-from infra.verify.log import ACCOUNTS, ACKS, CHILDREN, COMMANDS, EVENTS, FILLS, ORDERS, TRANSFERS, Log
+from infra.verify.log import ACCOUNTS, ACKS, CHILDREN, COMMANDS, EVENTS, FILLS, ORDERS, POSITIONS, TRANSFERS, Log
 from infra.verify.run import Targets, judge
 from infra.verify.targets import (
     children_accepted_once,
@@ -60,6 +60,7 @@ def test_a_log_that_is_right_has_no_violation(traded: Trading) -> None:
         "state_equals_log": [],
         "money_conserved": [],
         "fills_equal_parents": [],
+        "positions_equal_fills": [],
     }
 
 
@@ -156,6 +157,14 @@ HARM: list[tuple[str, str, Harm]] = [
         "state_equals_log",
         "the log's end lost",
         lambda log: log.entries[EVENTS].remove([e for e in log.entries[EVENTS] if e.record.account_id == "cyd"][-1]),
+    ),
+    ("positions_equal_fills", "a position lost", lambda log: log.entries[POSITIONS].clear()),
+    (
+        "positions_equal_fills",
+        "a position's profit made up",
+        lambda log: log.entries[POSITIONS].append(
+            log.entries[POSITIONS][-1]._replace(record=_with(log.entries[POSITIONS][-1].record, "realised", 1))
+        ),
     ),
     ("state_equals_log", "an account's state lost", lambda log: log.entries[ACCOUNTS].clear()),
     (
