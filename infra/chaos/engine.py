@@ -79,7 +79,7 @@ class Chaos:
         self._random = random.Random(plan.seed)
         self._topic = f"chaos-{uuid.uuid4().hex[:8]}"
         self._stopped = threading.Event()
-        self._fed = 0
+        self._fed = self._inflicted = 0
         admin = AdminClient({"bootstrap.servers": self._addresses.kafka})
         names = [self._topic, *(f"{self._topic}.{x}" for x in ("out", "rang", "dlq"))]
         for made in admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names]).values():
@@ -106,13 +106,17 @@ class Chaos:
         feeding = threading.Thread(target=self._feed, name="feed")
         feeding.start()
         try:
-            for n in range(plan.faults):
+            # A fault that finds nobody to strike (a worker on its way up, no checkpoint to die in) does not count.
+            for n in range(plan.faults * 3):
+                if self._inflicted == plan.faults:
+                    break
                 self._stopped.wait(self._random.uniform(*plan.pause))
                 # Every kind once, then by lot.
                 kind = plan.kinds[n] if n < len(plan.kinds) else self._random.choice(plan.kinds)
                 struck = self._inflict(kind)
                 self.faults[kind] += struck
-                self._tell(f"{n + 1}/{self.plan.faults} {kind}{'' if struck else ' missed'}, {self._fed:,} fed")
+                self._inflicted += struck
+                self._tell(f"{self._inflicted}/{plan.faults} {kind}{'' if struck else ' missed'}, {self._fed:,} fed")
                 self._revive()
             self._stopped.set()
             feeding.join()
@@ -157,6 +161,8 @@ class Chaos:
                 ahead = i / total * expected - (time.monotonic() - began)
                 if ahead > 0:
                     self._stopped.wait(ahead)
+                while i / total > (self._inflicted + 1) / self.plan.faults and not self._stopped.wait(0.02):
+                    producer.poll(0)
         producer.flush(300)
 
     # ---- what goes wrong
