@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from infra.client import text
+from infra.query import ask
 from sinks.readmodel import Order, ReadModel
 
 
@@ -38,3 +39,30 @@ def shown(order: Order) -> dict[str, Any]:
         for name in times
     }
     return {**found, "average_price": text(order.average_price)}
+
+
+STORY = (
+    "SELECT order_seq, at, actor, kind, state, filled, reason_code, reason, venue, child_id, trade_id "
+    "FROM order_events FINAL WHERE order_id = '{order_id}' ORDER BY order_seq"
+)
+
+
+def story(clickhouse: str, order_id: str) -> list[dict[str, Any]]:
+    """Every event of an order, oldest first, as ClickHouse has it. Raises what `infra.query.ask` raises."""
+    if not order_id.isalnum():
+        raise ValueError(f"{order_id!r} is no order id")
+    answer = ask(clickhouse, STORY.format(order_id=order_id))
+    names = (
+        "order_seq",
+        "at",
+        "actor",
+        "kind",
+        "state",
+        "filled",
+        "reason_code",
+        "reason",
+        "venue",
+        "child_id",
+        "trade_id",
+    )
+    return [dict(zip(names, (int(row[0]), *row[1:]), strict=True)) for row in answer.rows]

@@ -1,4 +1,4 @@
-"""`bestex order …`: place, cancel, look."""
+"""`bestex order …`: place, change, cancel, look."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # for annotations alone: these are imported when a command ru
     from infra.client import Client
     from schemas.records import DeadLetter, OrderEvent
 
-orders = typer.Typer(no_args_is_help=True, help="Place and cancel orders, and see what became of them.")
+orders = typer.Typer(no_args_is_help=True, help="Place, change and cancel orders, and see what became of them.")
 Account = Annotated[str, typer.Argument(help="The account, as in alice.", show_default=False)]
 ClientOrderId = Annotated[str, typer.Argument(help="The client order id it was placed with.", show_default=False)]
 Wait = Annotated[
@@ -33,6 +33,7 @@ class Tif(StrEnum):
 
     GTC = "GTC"
     IOC = "IOC"
+    FOK = "FOK"
 
 
 def add(app: typer.Typer) -> None:
@@ -67,6 +68,20 @@ def described(said: OrderEvent | DeadLetter) -> dict[str, Any]:
     }
 
 
+def time_of(text: str | None) -> int | None:
+    """Microseconds of an ISO time (UTC where it names no zone) or of `+SECONDS` from now. Raises `ValueError`."""
+    from datetime import UTC, datetime
+
+    from infra.client import now_us
+
+    if text is None:
+        return None
+    if text.startswith("+"):
+        return now_us() + round(float(text[1:]) * 1_000_000)
+    at = datetime.fromisoformat(text)
+    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+
+
 def line(said: OrderEvent) -> str:
     """An event for people, one line."""
     from datetime import UTC, datetime
@@ -88,11 +103,28 @@ def place(
     account: Account,
     symbol: Annotated[str, typer.Argument(help="What to trade, as in BTC/USDT.", show_default=False)],
     side: Annotated[OrderSide, typer.Argument(help="buy or sell.", show_default=False)],
-    quantity: Annotated[str, typer.Argument(help="How much of the base asset, as in 0.5.", show_default=False)],
+    quantity: Annotated[
+        str,
+        typer.Argument(
+            help="How much of the base asset, as in 0.5; with --spend, of the quote asset.", show_default=False
+        ),
+    ],
     limit: Annotated[
         str | None, typer.Option(help="Limit price in the quote asset; without it a market order.")
     ] = None,
-    tif: Annotated[Tif, typer.Option(help="GTC rests until filled or cancelled; IOC takes what it can now.")] = Tif.GTC,
+    tif: Annotated[
+        Tif, typer.Option(help="GTC rests until filled or cancelled; IOC takes what it can now; FOK all or nothing.")
+    ] = Tif.GTC,
+    stop: Annotated[str | None, typer.Option(help="Stop price: wait until the market trades there.")] = None,
+    at: Annotated[str | None, typer.Option(help="Start then: an ISO time, or seconds from now as in +60.")] = None,
+    until: Annotated[str | None, typer.Option(help="Good till then (GTD): an ISO time, or +SECONDS.")] = None,
+    post_only: Annotated[bool, typer.Option("--post-only", help="Rest, never take.")] = False,
+    reduce_only: Annotated[bool, typer.Option("--reduce-only", help="Only reduce what is held.")] = False,
+    spend: Annotated[
+        bool, typer.Option("--spend", help="A market buy that spends QUANTITY of the quote asset.")
+    ] = False,
+    twap: Annotated[str | None, typer.Option(help="In slices over a window: SLICES/SECONDS, as in 12/3600.")] = None,
+    iceberg: Annotated[str | None, typer.Option(help="Show no more than this quantity at a time.")] = None,
     client_id: Annotated[
         str | None, typer.Option("--id", help="Client order id; a repeat is answered, never placed twice.")
     ] = None,
@@ -106,26 +138,48 @@ def place(
 
         bestex order place alice BTC/USDT sell 0.25 --limit 64000 --id take-profit-1
 
-    Waits until the order is denied, rests, or has ended. Exit code 0 if it was accepted.
+        bestex order place alice BTC/USDT sell 0.25 --stop 58000 --until +3600
+
+        bestex order place alice BTC/USDT buy 2 --limit 61000 --twap 12/3600 --at +60
+
+    Waits until the order is denied, is kept for its time or its stop, rests, or has ended. Exit code 0 if it was accepted.
     """
     with reported(json):
         import secrets
 
         from infra.client import now_us, units
-        from schemas.records import EventKind, OrderEvent, OrderState, OrderType, PlaceOrder, Side, TimeInForce
+        from schemas.records import Algo, EventKind, OrderEvent, OrderState, OrderType, PlaceOrder, Side, TimeInForce
 
         coid = client_id or f"cli-{secrets.token_hex(6)}"
         market = limit is None
         client = client_of(home)
+        slices, _, window = (twap or "").partition("/")
+        if twap is not None and not (slices.isdigit() and window.isdigit()):
+            raise ValueError(f"--twap {twap} is not SLICES/SECONDS, as in 12/3600")
+        kind = (
+            (OrderType.STOP if market else OrderType.STOP_LIMIT)
+            if stop is not None
+            else (OrderType.MARKET if market else OrderType.LIMIT)
+        )
         order = PlaceOrder(
             account_id=account,
             client_order_id=coid,
             symbol=symbol,
             side=Side(side.value.upper()),
-            order_type=OrderType.MARKET if market else OrderType.LIMIT,
-            time_in_force=TimeInForce.IOC if market else TimeInForce(tif.value),
-            quantity=units(quantity),
+            order_type=kind,
+            time_in_force=TimeInForce.GTD if until is not None else TimeInForce(tif.value),
+            quantity=0 if spend else units(quantity),
             price=None if limit is None else units(limit),
+            stop_price=None if stop is None else units(stop),
+            scheduled_at=time_of(at),
+            expires_at=time_of(until),
+            post_only=post_only or None,
+            reduce_only=reduce_only or None,
+            quote_amount=units(quantity) if spend else None,
+            algo=Algo.TWAP if twap else Algo.ICEBERG if iceberg else None,
+            slices=int(slices) if twap else None,
+            window_us=int(window) * 1_000_000 if twap else None,
+            visible=units(iceberg) if iceberg else None,
             sent_at=now_us(),
         )
         if wait <= 0:
@@ -136,16 +190,17 @@ def place(
                 out().print(f"published {coid} (orders.commands/{partition}@{offset})")
             return
         ended = {OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED, OrderState.DENIED}
+        waits = {OrderState.SCHEDULED, OrderState.ARMED}
 
         def done(event: OrderEvent) -> bool:
-            return event.state in ended or event.kind is EventKind.DUPLICATE
+            return event.state in (*ended, *waits) or event.kind is EventKind.DUPLICATE
 
         first = last = None
         for said in client.ask("orders.commands", account, order, wait, done):
             first, last = first or said, said
             if isinstance(said, OrderEvent) and not json:
                 out().print(line(said), highlight=False)
-        _answered(first, last, {"account_id": account, "client_order_id": coid}, wait, json, (EventKind.ACCEPTED,))
+        answered(first, last, {"account_id": account, "client_order_id": coid}, wait, json, (EventKind.ACCEPTED,))
 
 
 @orders.command()
@@ -176,10 +231,10 @@ def cancel(
             first, last = first or said, said
             if isinstance(said, OrderEvent) and not json:
                 out().print(line(said), highlight=False)
-        _answered(first, last, about, wait, json, (EventKind.CANCEL_REQUESTED, EventKind.CLOSED))
+        answered(first, last, about, wait, json, (EventKind.CANCEL_REQUESTED, EventKind.CLOSED))
 
 
-def _answered(
+def answered(
     first: OrderEvent | DeadLetter | None,
     last: OrderEvent | DeadLetter | None,
     about: dict[str, Any],
@@ -206,20 +261,92 @@ def _answered(
         raise typer.Exit(1)
 
 
+@orders.command("cancel-all")
+def cancel_all(
+    account: Account,
+    symbol: Annotated[str | None, typer.Option(help="Only this symbol's.")] = None,
+    wait: Wait = 10.0,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Cancel all open orders of an account, or those of one symbol. Exit code 0 if the cancels were accepted."""
+    with reported(json):
+        from infra.client import now_us
+        from schemas.records import CancelAll, EventKind
+
+        command = CancelAll(account_id=account, symbol=symbol, sent_at=now_us())
+        said = next(client_of(home).ask("orders.commands", account, command, wait), None)
+        answered(said, said, {"account_id": account, "symbol": symbol}, wait, json, (EventKind.ALL_CANCELLED,))
+        if said is not None and not json:
+            out().print(said.reason if hasattr(said, "reason") else "")
+
+
+@orders.command()
+def modify(
+    account: Account,
+    client_order_id: ClientOrderId,
+    quantity: Annotated[str | None, typer.Option(help="The new total, what is filled included.")] = None,
+    limit: Annotated[str | None, typer.Option(help="The new limit price.")] = None,
+    stop: Annotated[str | None, typer.Option(help="The new stop price, while it waits.")] = None,
+    at: Annotated[str | None, typer.Option(help="The new start, while it is scheduled: ISO time or +SECONDS.")] = None,
+    until: Annotated[str | None, typer.Option(help="The new end of a GTD order: ISO time or +SECONDS.")] = None,
+    wait: Wait = 10.0,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Change an order. One that is with venues is called back and goes out anew. Exit code 0 if the change was accepted.
+
+    bestex order modify alice take-profit-1 --limit 63500 --quantity 0.5
+    """
+    with reported(json):
+        from infra.client import now_us, units
+        from schemas.records import EventKind, ModifyOrder, OrderEvent
+
+        command = ModifyOrder(
+            account_id=account,
+            client_order_id=client_order_id,
+            quantity=None if quantity is None else units(quantity),
+            price=None if limit is None else units(limit),
+            stop_price=None if stop is None else units(stop),
+            scheduled_at=time_of(at),
+            expires_at=time_of(until),
+            sent_at=now_us(),
+        )
+        done = {EventKind.MODIFIED, EventKind.MODIFY_DENIED, EventKind.MODIFY_REJECTED, EventKind.CLOSED}
+        first = last = None
+        client = client_of(home)
+        for said in client.ask("orders.commands", account, command, wait, lambda e: e.kind in done):
+            first, last = first or said, said
+            if isinstance(said, OrderEvent) and not json:
+                out().print(line(said), highlight=False)
+        about = {"account_id": account, "client_order_id": client_order_id}
+        answered(first, last, about, wait, json, (EventKind.MODIFIED, EventKind.MODIFY_REQUESTED))
+
+
 @orders.command()
 def show(account: Account, client_order_id: ClientOrderId, home: Home = None, json: Json = False) -> None:
-    """Show one order as the read model has it."""
+    """Show one order as the read model has it, and its whole story: every transition, by whom and why."""
     with reported(json):
-        from infra.readers import order_by_client_id
+        from infra.readers import order_by_client_id, story
 
-        found = order_by_client_id(addresses_of(settings_of(home)).valkey, account, client_order_id)
+        addresses = addresses_of(settings_of(home))
+        found = order_by_client_id(addresses.valkey, account, client_order_id)
         if found is None:
             raise Failure(f"{account} has no order {client_order_id}")
+        events = story(addresses.clickhouse, found["order_id"])
         if json:
-            emit(found)
+            emit({**found, "events": events})
             return
         for name, value in found.items():
             out().print(f"[dim]{name:>16}[/] {value}", highlight=False)
+        for e in events:
+            child = f" {e['child_id']} at {e['venue']}" if e["child_id"] else ""
+            why = f" [dim]{e['reason_code']} {e['reason']}[/]" if e["reason_code"] or e["reason"] else ""
+            filled = f" filled {e['filled']}" if e["filled"] not in (None, "0") else ""
+            out().print(
+                f"{e['order_seq']:>3} {e['at']} {e['actor']:>8} {e['kind']} [cyan]{e['state']}[/]{filled}{child}{why}",
+                highlight=False,
+            )
 
 
 @orders.command("list")

@@ -16,6 +16,7 @@ WORDS = {
     "state_equals_log": "the agent's state is where the log leads",
     "money_conserved": "money conserved to the last unit",
     "fills_equal_parents": "fills add up to their orders",
+    "positions_equal_fills": "positions are what the fills add up to",
     "clickhouse_equals_log": "ClickHouse equals the log",
     "read_model_equals_log": "read model equals the log",
     "notifier_equals_log": "notices equal the log",
