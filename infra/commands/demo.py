@@ -45,6 +45,13 @@ def demo(
         Kill | None,
         typer.Option(help="End the part with SIGKILL in the middle; it is restarted, and nothing may be lost."),
     ] = None,
+    venue_fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Let a venue go wrong so many seconds into trading, for ten seconds or DURATION: down, hang, 503, slow, reject; may be repeated.",
+            metavar="NAME=KIND@SECONDS[+DURATION]",
+        ),
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running afterwards.")] = False,
     seed: Annotated[int, typer.Option(help="Of the books and the orders.")] = 7,
     home: Annotated[
@@ -66,6 +73,8 @@ def demo(
 
         bestex demo --kill worker
 
+        bestex demo --venue-fault alpha=hang@5
+
         bestex demo --replay binance-spot=recording.gz --speed 2
     """
     import signal
@@ -74,6 +83,7 @@ def demo(
         raise KeyboardInterrupt
 
     with reported(json):
+        from infra.demo.faults import parse
         from infra.demo.report import render
         from infra.demo.run import Options, run
 
@@ -85,6 +95,7 @@ def demo(
             replay=tuple(replay or ()),
             speed=speed,
             kill=kill.value if kill else None,
+            venue_faults=tuple(parse(text) for text in venue_fault or ()),
             keep=keep,
             seed=seed,
             home=home,

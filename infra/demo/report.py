@@ -45,6 +45,7 @@ class Summary:
     invariants: Report
     restarts: Mapping[str, int]
     seconds: float
+    venue_faults: Sequence[Mapping[str, Any]] = ()  # as `infra.demo.faults` reports them
 
     def as_json(self) -> dict[str, Any]:
         """The object of `bestex demo --json`."""
@@ -71,11 +72,19 @@ class Summary:
             "first_offender": self.invariants.first_offender,
             "restarts": dict(self.restarts),
             "seconds": round(self.seconds, 1),
+            **({"venue_faults": list(self.venue_faults)} if self.venue_faults else {}),
         }
 
 
 def summarise(
-    log: Log, report: Report, *, orders: int, clickhouse_rows: int, restarts: Mapping[str, int], seconds: float
+    log: Log,
+    report: Report,
+    *,
+    orders: int,
+    clickhouse_rows: int,
+    restarts: Mapping[str, int],
+    seconds: float,
+    venue_faults: Sequence[Mapping[str, Any]] = (),
 ) -> Summary:
     """The numbers of a log in which every order has come to its end."""
     kinds: Counter[EventKind] = Counter()
@@ -131,6 +140,7 @@ def summarise(
         invariants=report,
         restarts=restarts,
         seconds=seconds,
+        venue_faults=venue_faults,
     )
 
 
@@ -211,6 +221,10 @@ def render(s: Summary) -> RenderableType:
         ("     killed and restarted  " if any(s.restarts.values()) else "", "dim"),
         ", ".join(f"{name} ×{n}" for name, n in s.restarts.items() if n),
     )
+    for fault in s.venue_faults:
+        again = "used again" if fault["used_again"] else "not used again"
+        facts.append(f"\n{fault['venue']} {fault['kind']}  ", "dim")
+        facts.append(f"work had moved after {fault['moved_s']} s; {' → '.join(fault['states'])}; {again}")
     well = s.invariants.violations == 0
     verdict = Text(
         "nothing lost, nothing doubled, nothing made up" if well else f"{s.invariants.violations} violations",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from infra import marks, topics
+from infra.demo.faults import VenueFault, VenueFaults
 from infra.demo.intents import LASTING, PAUPER, UNREADABLE, Intent, Kind, intents, price_of, quantity_of, stop_of
 from infra.demo.outside import Outside
 from infra.demo.report import Summary, summarise
@@ -74,6 +75,7 @@ class Options:
     replay: Sequence[str] = ()
     speed: float = 1.0
     kill: str | None = None
+    venue_faults: Sequence[VenueFault] = ()
     keep: bool = False
     seed: int = 7
     home: Path | None = None
@@ -128,8 +130,9 @@ def _run(options: Options, home: Path, tell: Reporter, begun: float) -> Summary:
         market = Market(kafka, addresses.registry, tracker, world.symbols)
         accounts = [f"trader-{n:03d}" for n in range(options.accounts)]
         _fund(clients, tracker, accounts, market, tell)
-        placed = _trade(options, clients, tracker, market, accounts, live, tell)
-        _end(clients, tracker, placed, live, tell)
+        with VenueFaults(options.venue_faults, world.rest_urls(), kafka, addresses.registry) as faults:
+            placed = _trade(options, clients, tracker, market, accounts, live, tell)
+            _end(clients, tracker, placed, live, tell)
         tell.phase("proving that nothing was lost or doubled")
         targets = Targets(addresses.clickhouse, addresses.valkey, live.notices, world.rest_urls())
         report = verify(kafka, addresses.registry, targets, SETTLE_SECONDS, lambda text: tell.step("verify", text))
@@ -140,6 +143,7 @@ def _run(options: Options, home: Path, tell: Reporter, begun: float) -> Summary:
             clickhouse_rows=clickhouse_rows(addresses.clickhouse),
             restarts=live.restarts(),
             seconds=time.monotonic() - begun,
+            venue_faults=faults.report(),
         )
         kept.pop_all()
         tell.phase(f"left running in {home}" if options.keep else "ending everything")
