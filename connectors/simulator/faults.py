@@ -5,6 +5,8 @@
     503     every request gets a 503 that says nothing
     slow    every request takes `latency_ms` longer
     reject  new orders are refused with `code`, `words`, `status`
+    skew    the venue's clock goes `skew_ms` ahead
+    shaken  single requests and events meet what `mishaps` lists: `kinds`, `rate`, `seed`, `times`, `retry_after`, `latency`
     ok      none of these
 
 `accepts` tells on which side of the venue's matching it happens: without it a request that hangs, is slow or gets a 503 has not been
@@ -16,15 +18,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from aiohttp import web
 
+from connectors.simulator.mishaps import EVENTS, REQUESTS, Mishaps
+
 log = logging.getLogger(__name__)
 
-FaultKind = Literal["down", "hang", "503", "slow", "reject", "ok"]
+FaultKind = Literal["down", "hang", "503", "slow", "reject", "skew", "shaken", "ok"]
 CONTROL = "/sim/"
 SOCKETS = ("/ws", "/stream")  # also the beginning of /ws-api
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -42,6 +47,8 @@ class Fault:
     code: int = -1015
     words: str = "Too many new orders."
     status: int = 400
+    skew_ms: int = 0
+    mishaps: Mishaps | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -53,6 +60,8 @@ def fault(raw: Mapping[str, Any]) -> Fault:
         raise ValueError(f"kind is one of {', '.join(get_args(FaultKind))}")
     if "latency_ms" in given:
         given["latency"] = float(given.pop("latency_ms")) / 1000
+    if kind == "shaken":
+        return _shaken(given)
     readers: Mapping[str, Callable[[Any], Any]] = {
         "accepts": bool,
         "seconds": float,
@@ -60,11 +69,21 @@ def fault(raw: Mapping[str, Any]) -> Fault:
         "code": int,
         "words": str,
         "status": int,
+        "skew_ms": int,
     }
     if unknown := given.keys() - readers.keys():
         raise ValueError(f"no such field: {', '.join(sorted(unknown))}")
     try:
         return Fault(kind, **{name: readers[name](value) for name, value in given.items()})
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+
+
+def _shaken(given: dict[str, Any]) -> Fault:
+    seconds = given.pop("seconds", None)
+    given.setdefault("kinds", [*REQUESTS, *EVENTS])
+    try:
+        return Fault("shaken", seconds=None if seconds is None else float(seconds), mishaps=Mishaps(**given))
     except TypeError as error:
         raise ValueError(str(error)) from error
 
@@ -75,11 +94,14 @@ class Faults:
     def __init__(self, venue: str, changed: Callable[[Fault, Spared], Awaitable[None]]) -> None:
         self._venue, self._changed = venue, changed
         self.now = Fault()
+        self._met: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def set(self, new: Fault, spared: Spared = None) -> None:
         """Put `new` in the place of what was; `spared` is a connection that still has to carry an answer."""
         before, self.now = self.now, new
+        if before.mishaps is not None:
+            self._met.update(before.mishaps.counts)
         log.info("%s: fault %s%s", self._venue, new.kind, f" for {new.seconds} s" if new.seconds else "")
         before.over.set()
         await self._changed(new, spared)
@@ -97,6 +119,11 @@ class Faults:
             except OSError as error:
                 log.error("%s: cannot come back: %s", self._venue, error)
 
+    @property
+    def met(self) -> dict[str, int]:
+        """How often each mishap has happened."""
+        return dict(self._met + (self.now.mishaps.counts if self.now.mishaps is not None else Counter()))
+
     async def flowing(self) -> None:
         """Return when the streams may speak."""
         while self.now.kind == "hang":
@@ -112,6 +139,11 @@ class Faults:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=503)
+        if now.kind == "skew" or (now.kind == "shaken" and request.path.startswith(SOCKETS)):
+            return await handler(request)
+        if now.mishaps is not None:
+            kind = now.mishaps.draw(REQUESTS)
+            return await handler(request) if kind is None else await now.mishaps.answer(kind, request, handler)
         acts = now.accepts and not request.path.startswith(SOCKETS)
         if now.kind == "reject":
             if request.method == "POST" and request.path == "/api/v3/order":

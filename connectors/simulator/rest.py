@@ -19,7 +19,7 @@ from connectors.simulator.access import Access, whole
 from connectors.simulator.audit import audit
 from connectors.simulator.budget import Budget
 from connectors.simulator.exchange import Exchange, Market, Order
-from connectors.simulator.faults import Fault, Spared, fault
+from connectors.simulator.faults import Fault, Faults, Spared, fault
 from connectors.simulator.rules import Refusal
 
 Params = Mapping[str, str]
@@ -49,9 +49,10 @@ class Rest:
         now: Callable[[], int],
         set_fault: SetFault,
         budget: Budget,
+        faults: Faults,
     ) -> None:
         self._name, self._exchange, self._access, self._latency = name, exchange, access, latency
-        self._now, self._set_fault, self._budget = now, set_fault, budget
+        self._now, self._set_fault, self._budget, self._faults = now, set_fault, budget, faults
 
     def routes(self) -> list[web.RouteDef]:
         public, private = self._public, self._private
@@ -208,7 +209,7 @@ class Rest:
     # ---- for tests
 
     async def _audit(self, request: web.Request) -> web.Response:
-        return as_json(audit(self._name, self._exchange, self._budget))
+        return as_json(audit(self._name, self._exchange, self._budget) | {"faults": self._faults.met})
 
     async def _fault(self, request: web.Request) -> web.Response:
         try:

@@ -23,12 +23,16 @@ from aiohttp import ClientConnectionError, WSMsgType, web
 from connectors.simulator import dialect
 from connectors.simulator.exchange import Market, Order, Print, Trade
 from connectors.simulator.faults import Faults
+from connectors.simulator.mishaps import Shaken
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 20_000  # events a reader may be behind
 FAST, SLOW = "depth@100ms", "depth"
 KINDS = (FAST, SLOW, "trade", "bookTicker")
+
+
+USER = b'{"subscriptionId"'  # how an event of a user stream begins
 
 
 class Outlet:
@@ -44,6 +48,7 @@ class Outlet:
         self._socket, self._transport, self._faults, self.wrapped = socket, transport, faults, wrapped
         self._queue: asyncio.Queue[bytes] = asyncio.Queue()
         self.streams: set[str] = set()
+        self._shaken = Shaken()
 
     def send(self, data: bytes) -> None:
         """Queue a message, or cut a connection whose reader is too far behind."""
@@ -59,8 +64,10 @@ class Outlet:
         while True:
             data = await self._queue.get()
             await self._faults.flowing()
+            told = await self._shaken.after(self._faults.now.mishaps, data) if data.startswith(USER) else [data]
             try:
-                await self._socket.send_frame(data, WSMsgType.TEXT)
+                for one in told:
+                    await self._socket.send_frame(one, WSMsgType.TEXT)
             except (ClientConnectionError, ConnectionError):
                 return  # who receives on it sees the end too, and cleans up
 

@@ -37,7 +37,7 @@ class Venue:
 
     def __init__(self, settings: VenueSettings, set_fault: SetFault, first: int) -> None:
         self.settings = settings
-        self.streams = Streams(now_ms)
+        self.streams = Streams(self.now)
         self.exchange = Exchange(settings.symbols, settings.maker_fee, settings.taker_fee, self.streams, first)
         for account in settings.accounts:
             for asset, amount in account.balances.items():
@@ -46,18 +46,31 @@ class Venue:
         access = Access(settings.accounts)
         self.budget = Budget(settings.limits)
         self.faults = Faults(settings.name, self._fault)
-        self._sockets = Sockets(self.exchange, access, self.streams, self.faults, now_ms)
-        rest = Rest(settings.name, self.exchange, access, settings.latency, now_ms, self._named(set_fault), self.budget)
+        self._sockets = Sockets(self.exchange, access, self.streams, self.faults, self.now)
+        rest = Rest(
+            settings.name,
+            self.exchange,
+            access,
+            settings.latency,
+            self.now,
+            self._named(set_fault),
+            self.budget,
+            self.faults,
+        )
         app = web.Application(middlewares=[self._middleware])
         if settings.dialect == "binance":
             app.add_routes([*rest.routes(), *self._sockets.routes()])
         else:
-            foreign = FOREIGN[settings.dialect](self.exchange, settings.accounts, settings.latency, now_ms)
+            foreign = FOREIGN[settings.dialect](self.exchange, settings.accounts, settings.latency, self.now)
             app.add_routes([*foreign.routes(), *rest.control()])
         app.on_shutdown.append(lambda _: self._sockets.close())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         self._site: web.TCPSite | None = None
         self.port = settings.port
+
+    def now(self) -> int:
+        """The venue's clock, which may go ahead of ours."""
+        return now_ms() + self.faults.now.skew_ms
 
     def _named(self, set_fault: SetFault) -> SetFault:
         async def named(venue: str | None, fault: Fault, spared: Spared) -> None:

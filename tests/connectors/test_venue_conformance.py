@@ -65,6 +65,10 @@ class Rig:
         assert isinstance(found, OrderView), found
         return found
 
+    def venue_name(self, wire: str) -> str:
+        """The child that an id on the wire stands for."""
+        return getattr(self.venue, "_children", {}).get(wire, wire)
+
     async def another(self) -> VenueAdapter:
         """As after a restart: nothing is remembered."""
         it = adapter(self.config, self.http)

@@ -1,0 +1,117 @@
+"""The simulator's mishaps, one by one and at random, and that every dialect's adapter comes out of them knowing what really happened."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+from test_venue_conformance import BTC, SCALE, Rig, child, rig
+from test_venue_conformance import DIALECTS as DIALECTS
+
+from connectors.simulator.mishaps import REQUESTS, Mishaps, Shaken
+from connectors.venues.outcomes import NotFound, OrderView, OutcomeKind, VenueOrderStatus
+
+__all__ = ["rig"]
+ACCEPTED, REJECTED, UNKNOWN = OutcomeKind.ACCEPTED, OutcomeKind.REJECTED, OutcomeKind.UNKNOWN
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_each_mishap_is_known_for_what_it_is(rig: Rig, kind: str) -> None:
+    for acts in (False, True):
+        name = f"x{acts:d}"
+        await rig.fault(kind="shaken", kinds=[kind], accepts=acts, times=1, latency=0.8)
+        outcome = await rig.venue.place(child(name))
+        await rig.fault(kind="ok")
+        expected = REJECTED if kind in ("429", "418") else UNKNOWN
+        assert outcome.kind is expected, (kind, acts, outcome)
+        audit = await rig.audit()
+        taken = len(audit["accepted"])
+        found = await rig.venue.query(BTC, name)
+        real = any(o for o in rig.exchange.orders.values() if rig.venue_name(o.asked.client_id) == name)
+        assert isinstance(found, OrderView if real else NotFound), (kind, acts, found)
+        if kind in ("429", "418", "maintenance"):
+            assert taken == 0
+        elif kind in ("cut", "empty", "braces", "late") or acts:
+            assert real
+    assert audit["faults"] == {kind: 2}
+
+
+async def test_at_random_nothing_is_doubled_lost_or_left_unknown(rig: Rig) -> None:
+    """120 orders and their cancels while three requests of ten go wrong; then what we know is what the venue did."""
+    await rig.fault(kind="shaken", kinds=list(REQUESTS), rate=0.3, seed=11, latency=0.6)
+    known: dict[str, str] = {}
+    gate = asyncio.Semaphore(8)
+
+    async def through(name: str, crosses: bool) -> None:
+        async with gate:
+            outcome = await rig.venue.place(
+                child(name, quantity=SCALE // 100, price=(60_010 if crosses else 59_000) * SCALE)
+            )
+            if outcome.kind is REJECTED or outcome.kind is OutcomeKind.NOT_SENT:
+                known[name] = "never"
+                return
+            misses = 0
+            while misses < 3:
+                found = await rig.venue.query(BTC, name)
+                if isinstance(found, OrderView):
+                    if found.status is not VenueOrderStatus.OPEN:
+                        known[name] = f"{found.status.value} {found.filled}"
+                        return
+                    await rig.venue.cancel(BTC, name)
+                misses += isinstance(found, NotFound)
+            known[name] = "never"
+
+    await asyncio.wait_for(asyncio.gather(*(through(f"r{n}", n % 3 == 0) for n in range(120))), 120)
+    await rig.fault(kind="ok")
+    audit = await rig.audit()
+    assert all(times == 1 for times in audit["accepted"].values())
+    really = {
+        rig.venue_name(o.asked.client_id): f"{ {'CANCELED': 'CANCELLED'}.get(o.status, o.status) } {o.filled}"
+        for o in rig.exchange.orders.values()
+    }
+    assert known == {f"r{n}": really.get(f"r{n}", "never") for n in range(120)}
+    assert len(really) > 60 and sum(audit["faults"].values()) > 60 and set(audit["faults"]) == set(REQUESTS)
+
+
+async def test_a_seed_gives_the_same_mishaps_again() -> None:
+    def drawn(seed: int) -> list[str | None]:
+        mishaps = Mishaps(REQUESTS, 0.4, seed)
+        return [mishaps.draw(REQUESTS) for _ in range(200)]
+
+    assert drawn(1) == drawn(1) != drawn(2)
+    assert set(drawn(1)) == {None, *REQUESTS}
+
+
+async def test_events_are_lost_doubled_swapped_and_end() -> None:
+    async def out(kind: str, times: int = 1) -> list[bytes]:
+        mishaps, shaken = Mishaps([kind], times=times, latency=0.0), Shaken()
+        return [one for event in (b"1", b"2", b"3") for one in await shaken.after(mishaps, event)]
+
+    assert await out("lose") == [b"2", b"3"]
+    assert await out("double") == [b"1", b"1", b"2", b"3"]
+    assert await out("swap") == [b"2", b"1", b"3"]
+    assert await out("delay") == [b"1", b"2", b"3"]
+    ended = await out("terminate")
+    assert len(ended) == 4 and b"eventStreamTerminated" in ended[1]
+    with pytest.raises(ValueError, match="no such mishap"):
+        Mishaps(["rain"])
+
+
+async def test_a_clock_that_goes_wrong_is_the_venues(rig: Rig) -> None:
+    if rig.config.exchange == "kraken":
+        pytest.skip("Kraken signs a counter, not a time")
+    await rig.fault(kind="skew", skew_ms=120_000)
+    assert (await rig.venue.place(child("k1"))).kind is not ACCEPTED
+    assert await rig.venue.probe()
+    assert (await rig.venue.place(child("k2"))).kind is ACCEPTED
+
+
+async def test_a_wrong_command_is_refused(rig: Rig) -> None:
+    for wrong in (
+        {"kind": "shaken", "kinds": ["rain"]},
+        {"kind": "shaken", "colour": 1},
+        {"kind": "shaken", "rate": 2},
+    ):
+        with pytest.raises(httpx.HTTPStatusError):
+            await rig.fault(**wrong)
