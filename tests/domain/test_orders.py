@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from schemas.records import ChildState, ExecutionKind, OrderState
 from schemas.status import OPEN, public_status
+from streams.domain import orders
 from streams.domain.orders import (
     CHILD,
     CHILD_ON,
@@ -122,3 +124,9 @@ def test_the_diagram_shows_every_move_and_no_other(name: str) -> None:
         if found := re.fullmatch(r"    (\w+) --> (\w+): (.*)", line):
             drawn |= {(found[1], on, found[2]) for on in found[3].split(", ")}
     assert drawn == {(s.value, on.value, then.value) for (s, on), then in table.items() if s is not then}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_documentation_shows_the_tables_as_they_are(name: str) -> None:
+    text = (Path(orders.__file__).parent / "README.md").read_text()
+    assert f"<!-- {name} -->\n```mermaid\n{diagram(TABLES[name])}```" in text
