@@ -9,8 +9,8 @@ import pytest
 from test_venue_conformance import BTC, SCALE, Rig, child, rig
 from test_venue_conformance import DIALECTS as DIALECTS
 
-from connectors.simulator.mishaps import REQUESTS, Mishaps, Shaken
-from connectors.venues.outcomes import NotFound, OrderView, OutcomeKind, VenueOrderStatus
+from connectors.simulator.mishaps import EVENTS, REQUESTS, Mishaps, Shaken
+from connectors.venues.outcomes import NotFound, OrderView, OutcomeKind, StreamUp, VenueEvent, VenueOrderStatus
 
 __all__ = ["rig"]
 ACCEPTED, REJECTED, UNKNOWN = OutcomeKind.ACCEPTED, OutcomeKind.REJECTED, OutcomeKind.UNKNOWN
@@ -115,3 +115,42 @@ async def test_a_wrong_command_is_refused(rig: Rig) -> None:
     ):
         with pytest.raises(httpx.HTTPStatusError):
             await rig.fault(**wrong)
+
+
+@pytest.mark.parametrize("rig", ["binance"], indirect=True)
+async def test_the_stream_comes_back_and_tells_each_trade_as_it_was(rig: Rig) -> None:
+    told: asyncio.Queue[StreamUp | VenueEvent] = asyncio.Queue()
+
+    async def listen() -> None:
+        async for event in rig.venue.events():
+            told.put_nowait(event)
+
+    async def until_up() -> list[VenueEvent]:
+        seen = []
+        while not isinstance(event := await asyncio.wait_for(told.get(), 10), StreamUp):
+            seen.append(event)
+        return seen
+
+    async def met(kind: str) -> None:
+        while kind not in (await rig.audit())["faults"]:
+            continue
+
+    task = asyncio.create_task(listen())
+    try:
+        await until_up()
+        seen = []
+        for kind in EVENTS:
+            await rig.fault(kind="shaken", kinds=[kind], times=1, latency=0.05)
+            for n in range(3):
+                await rig.venue.place(child(f"{kind}{n}", quantity=SCALE // 1000, price=60_010 * SCALE))
+            await asyncio.wait_for(met(kind), 5)
+            if kind == "terminate":
+                seen += await until_up()
+        seen += [event for event in (told.get_nowait() for _ in range(told.qsize())) if isinstance(event, VenueEvent)]
+        real = {str(t.trade_id): t.quantity for o in rig.exchange.orders.values() for t in o.trades}
+        trades = [event.trade for event in seen if event.trade is not None]
+        assert len(trades) >= 6 and all(real[trade.trade_id] == trade.quantity for trade in trades)
+        assert (await rig.audit())["faults"] == dict.fromkeys(EVENTS, 1)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
