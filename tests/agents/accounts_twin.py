@@ -120,7 +120,7 @@ class Order:
             and not self.wanted
             and self.tries < 9
             and self.counted
-            and any(c.ended == "EXPIRED" and c.filled < c.quantity for c in self.fresh)
+            and any(c.ended in ("EXPIRED", "REJECTED") and c.filled < c.quantity for c in self.fresh)
             and self.quantity - self.filled > self.unrouted
         )
 
@@ -300,7 +300,8 @@ class Twin:
                 self.begin(account, order)
             return "MODIFIED"
         if (quantity, limit, stop) == (order.quantity, order.limit, order.stop):
-            order.until, order.alarm, order.late = until, until, False
+            if m.expires_at is not None:
+                order.until, order.alarm, order.late = until, until, False
             return "MODIFIED"
         if order.waits == "ARMED":
             lock = order.needs(quantity, limit)
