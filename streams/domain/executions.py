@@ -326,8 +326,10 @@ def _missed(order: OrderRecord) -> bool:
         return False
     if any(uncounted(c) for c in order.children):
         return False
-    expired = any(c.state is OrderState.EXPIRED for c in order.children[order.settled or 0 :])
-    return expired and due_quantity(order) > order.unrouted
+    # expired: the market had moved on; rejected: the venue refused it or could not be reached, and another may not
+    failed = (OrderState.EXPIRED, OrderState.REJECTED)
+    missed = any(c.state in failed for c in order.children[order.settled or 0 :])
+    return missed and due_quantity(order) > order.unrouted
 
 
 def _ending(order: OrderRecord) -> tuple[On, str]:

@@ -120,7 +120,7 @@ class Order:
             and not self.wanted
             and self.tries < 9
             and self.counted
-            and any(c.ended == "EXPIRED" and c.filled < c.quantity for c in self.fresh)
+            and any(c.ended in ("EXPIRED", "REJECTED", "NOT_SENT") and c.filled < c.quantity for c in self.fresh)
             and self.quantity - self.filled > self.unrouted
         )
 

@@ -144,14 +144,14 @@ SCENARIOS = {
         buy 1 @ 60000 as o1
         plan o1: a 0.5 @ 60000, b 0.5 @ 60000
         o1.1 rejected                                  => CHILD_CLOSED>ROUTING:VENUE_REJECTED
-        o1.2 not_sent                                  => CHILD_CLOSED>ROUTING:VENUE_REJECTED CLOSED>REJECTED:VENUE_REJECTED | USDT 100000 0
+        o1.2 not_sent                                  => CHILD_CLOSED>ROUTING:VENUE_REJECTED route:o1:1
     """,
     "one venue refuses, the other fills": """
         deposit 100000 USDT
         buy 1 @ 60000 as o1
         plan o1: a 0.5 @ 60000, b 0.5 @ 60000
         o1.1 rejected                                  => CHILD_CLOSED>ROUTING:VENUE_REJECTED
-        o1.2 fill 0.5 @ 60000 #1                       => FILL>PARTIALLY_FILLED CLOSED>EXPIRED:VENUE_REJECTED | USDT 70000 0, BTC 0.5 0
+        o1.2 fill 0.5 @ 60000 #1                       => FILL>PARTIALLY_FILLED route:o1:0.5
     """,
     "a cancel while working": """
         deposit 100000 USDT
@@ -257,7 +257,7 @@ SCENARIOS = {
         o1.1 rejected                                  => CHILD_CLOSED>ROUTING:VENUE_REJECTED
         o1.1 fill 0.5 @ 60000 #1                       => dead:ILLEGAL_TRANSITION
         o1.1 expired                                   => dead:ILLEGAL_TRANSITION
-        o1.2 fill 0.5 @ 60000 fee 0 USDT               => FILL>PARTIALLY_FILLED CLOSED>EXPIRED:VENUE_REJECTED | USDT 70000 0
+        o1.2 fill 0.5 @ 60000 fee 0 USDT               => FILL>PARTIALLY_FILLED route:o1:0.5
     """,
     "a client order id is used once, also by what was denied": """
         deposit 1000 USDT

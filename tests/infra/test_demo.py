@@ -169,7 +169,7 @@ def demo(*arguments: str, seconds: float = 280) -> dict[str, object]:
 def test_the_demo_with_its_workers_killed(tmp_path: Path) -> None:
     said = demo("--orders", "400", "--rate", "100", "--kill", "worker", "--home", str(tmp_path / "demo"))
     assert said["violations"] == 0 and set(said["invariants"].values()) == {0}  # type: ignore[attr-defined]
-    assert len(said["invariants"]) == 12  # type: ignore[arg-type]
+    assert len(said["invariants"]) == 13  # type: ignore[arg-type]
     assert said["restarts"]["accounts"] >= 1 and said["restarts"]["router"] >= 1  # type: ignore[index]
     assert said["accepted"] + said["denied"] + said["dead_lettered"] == said["orders"] == 400  # type: ignore[operator]
     ends = ("filled", "cancelled", "expired", "rejected")
