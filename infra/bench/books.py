@@ -216,9 +216,9 @@ def end_to_end(addresses: Addresses, rows: list[BookUpdate], rate: int, seconds:
                     if message.error() is not None or value is None:
                         continue
                     quote = codec.decode(value, Quote)
-                    sent = replay.marks.pop((quote.symbol, quote.bid or 0), None)
-                    if sent is not None:
-                        waits.append((time.time() - sent) * 1000)
+                    # a later mark of the symbol shows that the earlier ones had been applied
+                    for key in [k for k in list(replay.marks) if k[0] == quote.symbol and k[1] <= (quote.bid or 0)]:
+                        waits.append((time.time() - replay.marks.pop(key)) * 1000)
             sending.join()
             consumer.close()
         finally:
