@@ -176,4 +176,4 @@ def test_queries_in_any_format_and_errors_in_words(system: System) -> None:
 def test_it_verifies(system: System) -> None:
     said = system("verify")
     assert said["violations"] == 0 and said["first_offender"] is None and said["at_rest"]
-    assert len(said["invariants"]) == 12 and said["records"]["orders.events"] > 10
+    assert len(said["invariants"]) == 13 and said["records"]["orders.events"] > 10
