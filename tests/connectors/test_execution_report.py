@@ -132,9 +132,17 @@ def test_health_goes_down_degrades_and_recovers() -> None:
     health.failed("reset")
     health.failed("reset")
     assert health.status is VenueStatus.DEGRADED
-    health.failed("reset")
-    assert health.status is VenueStatus.DOWN and health.record(9).reason == "reset"
+    for _ in range(2):
+        health.failed("reset")
+        assert health.status is VenueStatus.DEGRADED
+    health.failed("reset")  # the fifth in a row opens the breaker
+    assert health.status is VenueStatus.DOWN and health.record(9).reason == "BREAKER_OPEN: reset"
     health.answered()
+    assert (
+        health.record(9 + health.breaker.open_us - 1).status is VenueStatus.DOWN
+    )  # it answers, but not for long enough
+    assert health.record(9 + health.breaker.open_us).status is VenueStatus.DEGRADED
+    health.answered(1000)
     assert health.status is VenueStatus.DEGRADED
     for _ in range(20):
         health.answered()
