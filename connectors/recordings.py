@@ -34,7 +34,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from connectors.feeds.amounts import SCALE, floor_decimal
-from connectors.feeds.binance import Binance
+from connectors.feeds.binance import Binance, split_symbol
 from connectors.feeds.market import Depth, Levels, Print
 from schemas.records import Side
 
@@ -42,24 +42,6 @@ Kind = Literal["snapshot", "diff", "trade"]
 
 BINANCE = "binance"
 RECENT = 1000  # changes that a snapshot may be older than
-# Longest first: BTCFDUSD is BTC in FDUSD, not BTCFD in USD.
-QUOTES = (
-    "FDUSD",
-    "USDT",
-    "USDC",
-    "TUSD",
-    "BUSD",
-    "USDP",
-    "USD",
-    "BTC",
-    "ETH",
-    "BNB",
-    "EUR",
-    "GBP",
-    "TRY",
-    "BRL",
-    "JPY",
-)
 # Instruments of the tardis form: (exchange, symbol) -> (unified symbol, whether amounts are in the quote).
 INSTRUMENTS: Mapping[tuple[str, str], tuple[str, bool]] = {
     ("bitmex", "XBTUSD"): ("BTC/USD", True),
@@ -150,10 +132,10 @@ def venues(path: Path) -> dict[str, list[str]]:
 
 def unified(symbol_id: str) -> str:
     """`BTCUSDT` is `BTC/USDT`. Raises `ValueError` when it does not end in a known quote asset."""
-    for quote in QUOTES:
-        if symbol_id.endswith(quote) and len(symbol_id) > len(quote):
-            return f"{symbol_id.removesuffix(quote)}/{quote}"
-    raise ValueError(f"no known quote asset in {symbol_id!r}")
+    symbol = split_symbol(symbol_id)
+    if symbol is None:
+        raise ValueError(f"no known quote asset in {symbol_id!r}")
+    return symbol
 
 
 # --- lines

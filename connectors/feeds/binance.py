@@ -122,3 +122,31 @@ class Binance:
         if change.previous_id is None:
             return first == last_id + 1 or (fresh and first <= last_id + 1 <= change.last_id)
         return change.previous_id == last_id or (fresh and first <= last_id <= change.last_id)
+
+
+# Longest first: BTCFDUSD is BTC in FDUSD, not BTCFD in USD.
+QUOTES = (
+    "FDUSD",
+    "USDT",
+    "USDC",
+    "TUSD",
+    "BUSD",
+    "USDP",
+    "USD",
+    "BTC",
+    "ETH",
+    "BNB",
+    "EUR",
+    "GBP",
+    "TRY",
+    "BRL",
+    "JPY",
+)
+
+
+def split_symbol(symbol_id: str) -> str | None:
+    """`BTCUSDT` is `BTC/USDT`; `None` when it ends in no known quote asset."""
+    for quote in QUOTES:
+        if symbol_id.endswith(quote) and len(symbol_id) > len(quote):
+            return f"{symbol_id.removesuffix(quote)}/{quote}"
+    return None

@@ -19,24 +19,6 @@ from connectors.feeds import binance
 from connectors.feeds.amounts import floor_units
 from connectors.feeds.raw.words import Said, Texts, Traded, Words
 
-QUOTES = (
-    "FDUSD",
-    "USDT",
-    "USDC",
-    "TUSD",
-    "BUSD",
-    "USDP",
-    "USD",
-    "BTC",
-    "ETH",
-    "BNB",
-    "EUR",
-    "GBP",
-    "TRY",
-    "BRL",
-    "JPY",
-)
-
 
 class _Change(msgspec.Struct):
     E: int
@@ -79,11 +61,7 @@ _ticker = msgspec.json.Decoder(_Ticker).decode
 
 def unified(symbol_id: str) -> str:
     """`BTCUSDT` is `BTC/USDT`; a name that ends in no known quote asset stays as it is."""
-    # longest first: BTCFDUSD is BTC in FDUSD, not BTCFD in USD
-    for quote in QUOTES:
-        if symbol_id.endswith(quote) and len(symbol_id) > len(quote):
-            return f"{symbol_id.removesuffix(quote)}/{quote}"
-    return symbol_id
+    return binance.split_symbol(symbol_id) or symbol_id
 
 
 def parse(frame: bytes) -> Words:
