@@ -1,14 +1,18 @@
 """Recorded market data, read back as it was: the same books for simulated venues, checks and benchmarks.
 
-Two forms, told apart by content; either may be gzipped:
+Three forms, told apart by content; each may be gzipped:
 
-* raw Binance, spot or USD-M: `<local receive time, ns> <JSON>`, where the JSON is a combined stream's frame (`{"stream", "data"}`, see
-  `connectors.feeds.binance`) or a bare REST snapshot (`{"lastUpdateId", "bids", "asks"}`);
+* raw (what `bestex record` writes): `<local receive time, ns> <message>`, the messages of one exchange as it sent them, which tell whose they
+  are (`exchange_of`). Binance's, spot or USD-M, are a combined stream's frames (`{"stream", "data"}`, see `connectors.feeds.binance`) and
+  REST snapshots, bare (`{"lastUpdateId", "bids", "asks"}`) or as `{"stream": "<symbol>@snapshot", "data": …}`; those of others are
+  shown in `connectors.feeds.raw`;
+* the same as a log: `wss://… <-> <s>` where a connection begins, `wss://… <- <s>: message` what was sent, `<s>: message` what came;
 * tardis-normalised JSON lines: `{"exchange", "symbol", "type": "book_change" | "trade", "isSnapshot", "bids": [{"price", "amount"}],
   "localTimestamp", …}`, several exchanges on one clock.
 
 Rules:
 
+* of the exchanges that keep us told of so many levels a side only, what falls off unsaid is yielded as deleted;
 * everything is yielded in the order of the file, which is that of arrival; where the recorder's clock was set back, time stands still
   until it has caught up;
 * `read` judges nothing: changes before a REST snapshot are yielded with their ids, whether it covers them or not; who wants a book
@@ -28,13 +32,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from heapq import nlargest, nsmallest
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from connectors.feeds.amounts import SCALE, floor_decimal
-from connectors.feeds.binance import Binance, split_symbol
+from connectors.feeds.amounts import SCALE, floor_decimal, floor_units
+from connectors.feeds.binance import Binance, split_symbol, stream_of
+from connectors.feeds.frames import RAW, Said, Traded, exchange_of
 from connectors.feeds.market import Depth, Levels, Print
 from schemas.records import Side
 
@@ -49,7 +56,10 @@ INSTRUMENTS: Mapping[tuple[str, str], tuple[str, bool]] = {
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_RAW_LINE = re.compile(rb"[0-9]{19} [{]")
+_STAMPED = re.compile(rb"([0-9]{19}) ")
+_LOGGED = re.compile(rb"([0-9]{9,11}(?:\.[0-9]+)?): ")
+_CONNECTED = re.compile(rb"(?:wss?|https?)://[^ ]+ (<->?) ")
+UNDECIDED = 1000  # messages that may be anybody's before one tells whose they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +89,9 @@ class Recorded:
 def read(path: Path, venue: str | None = None) -> Iterator[Recorded]:
     """What the file holds, in time order. Raises `ValueError` naming the line that cannot be read, `OSError`.
 
-    A raw file has no venue's name: `venue` gives it (default `binance`). In the tardis form it is the exchange's, and `venue` filters.
+    A raw file has no venue's name: `venue` gives it (default: the exchange's). In the tardis form it is the exchange's, and `venue` filters.
     """
-    return _reading(path, lambda lines: _raw(lines, venue or BINANCE), lambda lines: _tardis(lines, venue))
+    return _reading(path, lambda lines: _any_raw(lines, venue), lambda lines: _tardis(lines, venue))
 
 
 def settled(items: Iterable[Recorded]) -> Iterator[Recorded]:
@@ -117,7 +127,7 @@ def _beyond(change: Recorded, last_id: int | None) -> bool:
 
 def frames(path: Path) -> Iterator[tuple[int, bytes]]:
     """Every message as it was recorded, those too that `read` leaves out (a raw file's `bookTicker`): (local time in µs, JSON)."""
-    return _reading(path, _split, lambda lines: ((_micros(_line(line).localTimestamp), line) for line in lines))
+    return _reading(path, _messages, lambda lines: ((_micros(_line(line).localTimestamp), line) for line in lines))
 
 
 def venues(path: Path) -> dict[str, list[str]]:
@@ -161,36 +171,125 @@ def _reading(path: Path, raw: Callable[[_Lines], Iterator[T]], tardis: Callable[
     with gzip.open(path, "rb") if zipped else path.open("rb") as file:
         lines = _Lines(file)
         try:
-            start = file.read(64)
+            start = file.read(256)
             file.seek(0)
-            if _RAW_LINE.match(start):
+            if _STAMPED.match(start) or _LOGGED.match(start) or _CONNECTED.match(start):
                 yield from raw(lines)
             elif start.startswith(b"{"):
                 yield from tardis(lines)
             else:
-                raise ValueError("neither raw Binance lines nor tardis-normalised ones")
+                raise ValueError("neither raw messages of an exchange nor tardis-normalised lines")
         except (ValueError, EOFError, zlib.error) as error:
             raise ValueError(f"{path}, line {lines.number}: {error}") from error
+
+
+# --- raw
+
+
+def _split(lines: _Lines) -> Iterator[tuple[int, bytes | None]]:
+    """(local time in µs, message); None where a connection begins."""
+    last = 0
+    for line in lines:
+        if (stamp := _STAMPED.match(line)) is not None:
+            at = int(stamp[1]) // 1000
+        elif (stamp := _LOGGED.match(line)) is not None:
+            at = _seconds(stamp[1])
+        elif (begins := _CONNECTED.match(line)) is not None:
+            if begins[1] == b"<->":
+                yield last, None
+            continue
+        elif not line.strip():
+            continue
+        else:
+            raise ValueError(f"neither a message with its time nor a connection: {line[:60]!r}")
+        last = max(last, at)
+        yield last, line[stamp.end() :].rstrip()
+
+
+def _messages(lines: _Lines) -> Iterator[tuple[int, bytes]]:
+    return ((at, data) for at, data in _split(lines) if data is not None)
+
+
+def _seconds(text: bytes) -> int:
+    whole, _, fraction = text.partition(b".")
+    return int(whole) * 1_000_000 + int(fraction[:6].ljust(6, b"0"))
+
+
+def _any_raw(lines: _Lines, venue: str | None) -> Iterator[Recorded]:
+    """The messages of whatever exchange they are found to be of."""
+    source, seen = _split(lines), list[tuple[int, bytes | None]]()
+    for one in source:
+        seen.append(one)
+        exchange = None if one[1] is None else exchange_of(one[1])
+        if exchange is not None:
+            everything = chain(seen, source)
+            if exchange == BINANCE:
+                return _raw(((at, data) for at, data in everything if data is not None), venue or BINANCE)
+            return _worded(everything, exchange, venue or exchange)
+        if len(seen) == UNDECIDED:
+            break
+    raise ValueError("no exchange's messages are recognised in it")
+
+
+def _worded(source: Iterable[tuple[int, bytes | None]], exchange: str, venue: str) -> Iterator[Recorded]:
+    """The messages of an exchange that `connectors.feeds.raw` reads. A new connection begins with new snapshots."""
+    of = RAW[exchange]
+    reader, books = of.reader(), dict[str, _Kept]()
+    for at, data in source:
+        if data is None:
+            reader = of.reader()
+            continue
+        for word in reader.words(data):
+            if isinstance(word, Said):
+                yield _said(at, venue, of.unified(word.symbol_id), word, books)
+            elif isinstance(word, Traded):
+                yield _recorded(at, venue, of.unified(word.symbol_id), word.print)
+
+
+class _Kept:
+    """Prices of a book that the exchange tells only the best so many levels of."""
+
+    def __init__(self) -> None:
+        self.bids: set[int] = set()
+        self.asks: set[int] = set()
+
+    def take(self, side: Literal["bids", "asks"], levels: Levels, said: Said) -> Levels:
+        """The levels, with those deleted that fall off."""
+        kept: set[int] = set() if said.snapshot else getattr(self, side)
+        setattr(self, side, kept)
+        for price, quantity in levels:
+            (kept.add if quantity else kept.discard)(price)
+        beyond = len(kept) - said.depth
+        if beyond <= 0:
+            return levels
+        fallen = (nsmallest if side == "bids" else nlargest)(beyond, kept)
+        kept.difference_update(fallen)
+        gone = {*fallen}
+        return (*(level for level in levels if level[0] not in gone), *((price, 0) for price in fallen))
+
+
+def _said(at: int, venue: str, symbol: str, said: Said, books: dict[str, _Kept]) -> Recorded:
+    bids, asks = (tuple([(floor_units(p), floor_units(q)) for p, q in side]) for side in (said.bids, said.asks))
+    if said.depth:
+        kept = books.setdefault(symbol, _Kept())
+        bids, asks = kept.take("bids", bids, said), kept.take("asks", asks, said)
+    # Without ids: each exchange counts in its own way, and tells a book and its changes in order on one connection.
+    return Recorded(at, venue, symbol, "snapshot" if said.snapshot else "diff", bids, asks, venue_at_us=said.venue_at)
 
 
 # --- raw Binance
 
 
-def _split(lines: _Lines) -> Iterator[tuple[int, bytes]]:
-    last = 0
-    for line in lines:
-        stamp, _, data = line.partition(b" ")
-        last = max(last, int(stamp) // 1000)
-        yield last, data
-
-
-def _raw(lines: _Lines, venue: str) -> Iterator[Recorded]:
+def _raw(source: Iterable[tuple[int, bytes]], venue: str) -> Iterator[Recorded]:
     exchange = Binance()
     names: dict[str, str] = {}  # symbol id -> unified
     waiting: list[tuple[int, bytes]] = []  # snapshots (which name no symbol) before the first frame
-    for at, data in _split(lines):
+    for at, data in source:
         if data.startswith(b'{"lastUpdateId"'):
             waiting.append((at, data))
+        elif data.find(b"@snapshot", 0, 64) > 0:
+            stream, whole = stream_of(data)
+            yield _recorded(at, venue, unified(stream.partition("@")[0].upper()), exchange.snapshot(bytes(whole)))
         elif not _is_quote(data) and (content := exchange.message(data)):
             symbol_id, said = content
             if symbol_id not in names:

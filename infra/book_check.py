@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.feeds.amounts import floor_units
+from connectors.feeds.frames import exchange_of
 from connectors.feeds.raw import binance
 from connectors.feeds.raw.book import Heard, RawBook
 from connectors.feeds.raw.registry import RAW
@@ -433,21 +434,9 @@ def _opened(path: Path, exchange: str | None) -> tuple[str, Iterator[bytes]]:
 
 def _recognised(message: bytes) -> str | None:
     """Whose message it is; None when it could be several's."""
-    if message.startswith((b'{"stream"', b'{"lastUpdateId"')):
-        return "binance"
-    head = message[:400]
-    for mark, name in (
-        (b'"localTimestamp"', NORMALISED),
-        (b'"channelName":"book', "kraken"),
-        (b'"chanId"', "bitfinex"),
-        (b'"sequence_num"', "coinbase"),
-        (b'"instId"', "okx"),
-        (b'"topic"', "bybit"),
-        (b'"channel":"book"', "kraken"),
-    ):
-        if mark in head.replace(b'": "', b'":"') or mark in message[-200:]:
-            return name
-    return "kraken" if re.search(rb'"book-\d+",\s*"[^"]+"\]$', message) else None
+    if b'"localTimestamp"' in message[:400] or b'"localTimestamp"' in message[-200:]:
+        return NORMALISED
+    return exchange_of(message)
 
 
 def _normalised(line: bytes) -> list[Said]:

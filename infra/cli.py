@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
-import typer
+import sys
+from typing import Any
 
-from infra.commands import accounts, bench, demo, dlq, offline, orders, parts, query, system, venues, verify
+import typer
+from typer.rich_utils import rich_format_error
+
+from infra.commands import (
+    accounts,
+    bench,
+    demo,
+    dlq,
+    offline,
+    orders,
+    parts,
+    query,
+    record,
+    system,
+    tca,
+    venues,
+    verify,
+)
+from infra.commands.common import emit
 
 app = typer.Typer(
     name="bestex",
@@ -35,17 +54,31 @@ system.add(app)
 orders.add(app)
 accounts.add(app)
 query.add(app)
+tca.add(app)
 verify.add(app)
 offline.add(app)
+record.add(app)
 parts.add(app)
 dlq.add(app)
 bench.add(app)
 venues.add(app)
 
 
+# What typer raises for a command line that it cannot use; its own name for it is private.
+UsageError: Any = typer.BadParameter.__base__
+
+
 def main() -> None:
-    """The entry point."""
-    app()
+    """The entry point. A command line that cannot be used ends with 2, and is said as JSON too where that was asked for."""
+    try:
+        sys.exit(app(standalone_mode=False))
+    except UsageError as error:
+        rich_format_error(error)
+        if "--json" in sys.argv:
+            emit({"error": error.format_message(), "code": "USAGE"})
+        sys.exit(2)
+    except typer.Abort:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

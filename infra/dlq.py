@@ -1,8 +1,11 @@
 """Dead letters: look at what was put aside, and send it to where it came from once the cause is mended.
 
-A replay is exactly once for `replay_all`: the letters' offsets, under a group of their own, and the records that go back are one
-transaction, so that a replay that is interrupted goes on where it was and one that is repeated sends nothing twice. Replaying one named
-letter is an order of a person, and is carried out each time it is given.
+A replay is exactly once for `replay_all`: the records that go back and the letters' names, in a compacted ledger, are one transaction of one
+producer, so that a replay that is interrupted goes on where it was and one that is repeated, with another cause or years later, sends nothing
+twice. Replaying one named letter is an order of a person, and is carried out each time it is given; the ledger remembers it too.
+
+Not every letter may go back (`stays`): what a sink could not deliver is still in its topic, where a second copy would be a second event; a
+failed timer never was a record; and a value that was too large to be carried is not in the letter.
 """
 
 from __future__ import annotations
@@ -12,15 +15,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Message, Producer, TopicPartition
 
 from infra.kafka_log import SILENCE_SECONDS, partitions, read_to_end, reader, watermarks
+from infra.topics import create_topic
 from schemas.codec import Codec, DecodeError
+from schemas.letters import MOST_BYTES, left_behind
 from schemas.records import DeadLetter
 from schemas.topics import DEAD_LETTERS, TOPICS, dead_letters
 
-GROUP = "bestex.dlq.replay"
+WRITER = "bestex.dlq.replay"  # the transactional id: one replay at a time, an older one is fenced
+LEDGER = "bestex.dlq.replayed"  # key: the name of a letter that was sent back
+SINKS = "sink."  # how the apps of sinks are called
 REPLAYED = "bestex-replayed"  # header of a record that was sent back: where its letter lies
+MARKED_BYTES = 1_000_000
 BATCH = 1000
 
 
@@ -38,6 +46,20 @@ class Letter:
         """How a person names it: `orders.commands:3:17`, without the twin's suffix."""
         return f"{self.topic.removesuffix(DEAD_LETTERS)}:{self.partition}:{self.offset}"
 
+    @property
+    def stays(self) -> str:
+        """Why the letter must not be sent back, or empty."""
+        x = self.letter
+        if x.app.startswith(SINKS):
+            return (
+                f"STILL_IN_ITS_TOPIC: {x.app} could not deliver it; {x.origin_topic} holds it, and would hold it twice"
+            )
+        if x.origin_offset < 0:
+            return "NOT_A_RECORD: a timer failed; its detail says which"
+        if left_behind(x.value, x.detail):
+            return f"VALUE_NOT_HERE: read it at {x.origin_topic}[{x.origin_partition}]@{x.origin_offset}"
+        return ""
+
     def row(self) -> dict[str, Any]:
         """What a list shows."""
         x = self.letter
@@ -48,6 +70,7 @@ class Letter:
             "origin": f"{x.origin_topic}[{x.origin_partition}]@{x.origin_offset}",
             "key": None if x.key is None else x.key.decode(errors="replace"),
             "app": x.app,
+            "stays": self.stays,
             "at": datetime.fromtimestamp(x.at / 1e6, UTC).isoformat(),
             "bytes": 0 if x.value is None else len(x.value),
         }
@@ -104,84 +127,73 @@ def find(kafka: Mapping[str, Any], codec: Codec, name: str) -> Letter:
 
 
 def replay(kafka: Mapping[str, Any], letter: Letter) -> tuple[int, int]:
-    """Send one record back to its topic, to the partition it came from; (partition, offset) of where it is now."""
+    """Send one record back to its topic, to the partition it came from; (partition, offset) of where it is now. Raises `ValueError`."""
+    if letter.stays:
+        raise ValueError(f"{letter.name} is not sent back: {letter.stays}")
+    producer = _writer(kafka)
     done: list[Message] = []
-    failed: list[Any] = []
-    producer = Producer({**kafka, "enable.idempotence": True, "acks": "all"})
-    _send(producer, letter, lambda error, message: failed.append(error) if error else done.append(message))
-    producer.flush(SILENCE_SECONDS)
-    if failed or not done:
-        raise RuntimeError(f"{letter.name} could not be sent: {failed[0] if failed else 'no answer'}")
+    producer.begin_transaction()
+    _send(producer, letter, lambda error, message: None if error else done.append(message))
+    producer.commit_transaction(SILENCE_SECONDS)  # raises when a record could not be sent
     return done[0].partition() or 0, done[0].offset() or 0
 
 
 def replay_all(
     kafka: Mapping[str, Any], codec: Codec, topic: str, cause: str | None, tell: Callable[[int], None]
 ) -> tuple[int, int]:
-    """Send back every letter of `topic` that no earlier call has passed; (sent, passed over because of another cause)."""
-    twin = dead_letters(topic)
-    producer = Producer({**kafka, "transactional.id": f"{GROUP}.{topic}"})
-    producer.init_transactions(SILENCE_SECONDS)
-    consumer = Consumer(
-        {
-            **kafka,
-            "group.id": f"{GROUP}.{topic}" + (f".{cause}" if cause else ""),
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-        }
-    )
+    """Send back every letter of `topic` that was not sent back before; (sent, passed over for another cause or because they stay)."""
+    if dead_letters(topic) not in twins(kafka):
+        raise ValueError(f"there is no topic {dead_letters(topic)}")
+    producer = _writer(kafka)  # first: what an earlier replay had open is aborted, and the ledger says all
+    gone = {(m.key() or b"") for m in read_to_end(kafka, [LEDGER])}
     sent = passed = 0
-    try:
-        places = partitions(consumer, [twin])
-        if not places:
-            raise ValueError(f"there is no topic {twin}")
-        # By hand, not by subscription: the transactional id already keeps a second replay out.
-        committed = consumer.committed([TopicPartition(p.topic, p.partition) for p in places], timeout=SILENCE_SECONDS)
-        consumer.assign([TopicPartition(p.topic, p.partition, p.offset if p.offset >= 0 else 0) for p in committed])
-        left = {p.partition for p in places}
-        while left:
-            ends: dict[int, int] = {}
-            batch: list[Letter] = []
-            for message in consumer.consume(BATCH, 1.0):
-                if message.error() is not None:
-                    left.discard(message.partition() or 0)
-                    continue
-                ends[message.partition() or 0] = (message.offset() or 0) + 1
-                found = _letter(message, codec)
-                if found is not None and cause in (None, found.letter.cause):
-                    batch.append(found)
-                else:
-                    passed += 1
-            if not ends:
-                continue
+    waiting: list[Letter] = []
+
+    def flush() -> None:
+        nonlocal sent
+        if waiting:
             producer.begin_transaction()
-            for letter in batch:
+            for letter in waiting:
                 _send(producer, letter, None)
-            producer.send_offsets_to_transaction(
-                [TopicPartition(twin, n, end) for n, end in ends.items()],
-                consumer.consumer_group_metadata(),
-                SILENCE_SECONDS,
-            )
             producer.commit_transaction(SILENCE_SECONDS)
-            sent += len(batch)
+            sent += len(waiting)
+            waiting.clear()
             tell(sent)
-    finally:
-        consumer.close()
+
+    for letter in letters(kafka, codec, topic):
+        if letter.name.encode() in gone:
+            continue
+        if letter.stays or cause not in (None, letter.letter.cause):
+            passed += 1
+            continue
+        waiting.append(letter)
+        if len(waiting) == BATCH:
+            flush()
+    flush()
     return sent, passed
 
 
+def _writer(kafka: Mapping[str, Any]) -> Producer:
+    create_topic(kafka, LEDGER, 1, compact=True)
+    producer = Producer({"message.max.bytes": MOST_BYTES, **kafka, "transactional.id": WRITER})
+    producer.init_transactions(SILENCE_SECONDS)
+    return producer
+
+
 def _send(producer: Producer, letter: Letter, done: Callable[[Any, Message], None] | None) -> None:
+    """The record back to its origin, and its letter's name into the ledger."""
     x = letter.letter
+    # A record that just fits its topic must not be made too large by being marked.
+    marked = len(x.key or b"") + len(x.value or b"") < MARKED_BYTES
     producer.produce(
         x.origin_topic,
         x.value,
         x.key,
         x.origin_partition,
-        headers=[(REPLAYED, letter.name.encode())],
-        on_delivery=done or (lambda error, message: None),  # in a transaction its commit answers for all
+        headers=[(REPLAYED, letter.name.encode())] if marked else [],
+        on_delivery=done or (lambda error, message: None),  # its commit answers for all
     )
+    producer.produce(LEDGER, b"", letter.name.encode(), 0)
 
 
 def _letter(message: Message, codec: Codec) -> Letter | None:

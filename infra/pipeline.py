@@ -12,11 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from infra.settings import Addresses, Settings
 from infra.stack import process
 from infra.stack.state import ProcessId, write_private
 from infra.supervisor import PipelineError, Progress, Spec, Supervisor
+from sinks.leaving import told_to_leave
 
 FOLDER = "pipeline"
 STATE = "running.json"
@@ -33,7 +33,7 @@ READY_SECONDS = 90.0
 WORKERS = ("accounts", "router")
 SINKS = ("clickhouse", "readmodel", "notifier")
 # Few claims at once: what waits its turn waits in Kafka, where it does not grow too old to be sent.
-EXECUTION = {"instance": "execute", "claim_limit": 64, "breaker_seconds": 5.0}
+EXECUTION = {"instance": "execute", "claim_limit": 64, "breaker_seconds": 5.0, "balance_seconds": 5.0}
 PARTS = ("simulate", "feed", *WORKERS, "execute", *(f"sink-{name}" for name in SINKS))
 
 
@@ -77,6 +77,7 @@ class Pipeline:
     ) -> None:
         self.home, self.addresses, self.world = home.resolve(), addresses, world
         settings = settings or Settings()
+        self.settings = settings
         self.kafka = settings.kafka_client(addresses.kafka)
         self.notices = self.home / FOLDER / "notices.jsonl"
         self.supervisor = Supervisor(self.home / FOLDER, progress)
@@ -109,27 +110,38 @@ class Pipeline:
         base = {"kafka": self.kafka, "registry": self.addresses.registry}
         since = time.time_ns() // 1000
         return [
-            Spec("simulate", "connectors.simulator", self.world.simulator(), wave=3),
+            # A venue that is killed still knows what it took: real ones do.
+            Spec(
+                "simulate",
+                "connectors.simulator",
+                {**self.world.simulator(base), "state": str(self.home / FOLDER / "state" / "venues")},
+                wave=3,
+            ),
             *(self._worker(name, base) for name in WORKERS),
             Spec(
                 "feed",
                 "connectors.feeds",
-                {**base, "venues": self.world.feeds(), "snapshot_seconds": 5},
+                {**base, "venues": self.world.feeds(), "snapshot_seconds": 5, **self._limits()},
                 ready=self._fed,
             ),
             Spec(
                 "execute",
                 "connectors.execution",
-                {**base, "venues": self.world.execution(), "settings": EXECUTION},
+                {**base, "venues": self.world.execution(), "settings": {**EXECUTION, **self.settings.execution}},
                 wave=2,
                 ready=lambda: self._healthy(since),
             ),
             *(self._sink(name, base) for name in SINKS),
         ]
 
+    def _limits(self) -> dict[str, str]:
+        """Real venues count what they are asked: the budget is then shared."""
+        return {"limits": self.addresses.valkey} if self.world.live else {}
+
     def _worker(self, name: str, base: Mapping[str, Any]) -> Spec:
         # One folder and one name each: a worker that is started again has its partitions back at once.
-        config = {**base, "home": str(self.home / FOLDER / "state" / name), "instance": name}
+        own = self.settings.agent(name)
+        config = {**base, "home": str(self.home / FOLDER / "state" / name), "instance": name, **own}
         return Spec(name, "streams.worker", config, (name,), wave=1)
 
     def _sink(self, name: str, base: Mapping[str, Any]) -> Spec:
@@ -173,9 +185,7 @@ class Pipeline:
 
 def run(config: Mapping[str, Any]) -> int:
     """The body of the background process: come up, stay until SIGTERM, end everything."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = told_to_leave()
     raw = config["world"]
     world = World(
         tuple(raw["venues"]),
@@ -183,8 +193,14 @@ def run(config: Mapping[str, Any]) -> int:
         raw["seed"],
         raw["speed"],
         {name: (key, secret) for name, (key, secret) in raw["keys"].items()},
+        tuple(raw.get("live", ())),
     )
-    settings = Settings(kafka_options=config["kafka_options"])
+    settings = Settings(
+        kafka_options=config["kafka_options"],
+        accounts=config.get("accounts", {}),
+        router=config.get("router", {}),
+        execution=config.get("execution", {}),
+    )
     pipeline = Pipeline(
         Path(config["home"]),
         Addresses(**config["addresses"]),
@@ -200,7 +216,9 @@ def run(config: Mapping[str, Any]) -> int:
             pipeline.note()
             return 1
         while not stop.wait(1.0):
-            pipeline.note()
+            # A disk that is full for a while must not end a pipeline that runs: what is noted is only for those who look.
+            with suppress(OSError):
+                pipeline.note()
     return 0
 
 
@@ -213,6 +231,9 @@ def launch(home: Path, addresses: Addresses, world: World, settings: Settings, p
         "addresses": asdict(addresses),
         "world": asdict(world),
         "kafka_options": dict(settings.kafka_options),
+        "accounts": dict(settings.accounts),
+        "router": dict(settings.router),
+        "execution": dict(settings.execution),
     }
     write_private(folder / "pipeline.json", json.dumps(config, indent=1))
     (folder / STATE).unlink(missing_ok=True)

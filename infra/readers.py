@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from infra.client import text
+from infra import marks
+from infra.client import now_us, text, units
 from infra.query import ask
+from schemas.records import Position
 from sinks.readmodel import Order, ReadModel
+from streams.agents import portfolio
+
+POSITIONS = "accounts-positions-changelog"  # the accounts agent's table
 
 
 def order_by_client_id(valkey: str, account: str, client_order_id: str) -> dict[str, Any] | None:
@@ -23,15 +29,31 @@ def open_orders(valkey: str, account: str) -> list[dict[str, Any]]:
 
 
 def balances(valkey: str, account: str) -> dict[str, dict[str, str | None]]:
-    """Asset -> available and locked."""
+    """Asset -> available, locked, held and owed."""
     found = ReadModel.connect(valkey).balances(account)
-    return {asset: {"available": text(b.available), "locked": text(b.locked)} for asset, b in found.items()}
+    return {asset: {name: text(getattr(b, name)) for name in b.__struct_fields__} for asset, b in found.items()}
+
+
+def worth(kafka: Mapping[str, Any], registry: str, held: Mapping[str, Any], currency: str) -> dict[str, Any]:
+    """What balances are worth in `currency` by the last quotes: as `streams.agents.portfolio.worth` has it."""
+    amounts = {
+        asset: sum(units(b[part] or "0") for part in ("available", "locked", "held")) - units(b["owed"] or "0")
+        for asset, b in held.items()
+    }
+    return portfolio.worth(amounts, currency, marks.quotes(kafka, registry), now_us())
+
+
+def positions(kafka: Mapping[str, Any], registry: str, account: str) -> dict[str, dict[str, Any]]:
+    """Symbol -> an account's position there, in all and by venue, as the accounts agent's table has it."""
+    found = marks.latest(kafka, registry, POSITIONS, Position)
+    mine = [(key, p) for key, p in sorted(found.items()) if key.rpartition("|")[0] == account]
+    return {key.rpartition("|")[2]: portfolio.position(p) for key, p in mine}
 
 
 def shown(order: Order) -> dict[str, Any]:
     """An order's fields with decimal strings and ISO times."""
-    money = ("quantity", "price", "filled", "filled_quote")
-    times = ("sent_at", "opened_at", "updated_at")
+    money = ("quantity", "price", "stop_price", "filled", "filled_quote")
+    times = ("scheduled_at", "expires_at", "sent_at", "opened_at", "updated_at")
     found: dict[str, Any] = {name: getattr(order, name) for name in order.__struct_fields__}
     found |= {name: text(found[name]) for name in money}
     found |= {

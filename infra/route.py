@@ -85,7 +85,7 @@ def route(
         attempt=0,
         accepted_at=0,
     )
-    settings = RoutingSettings(most_children=_ALL)
+    settings = RoutingSettings(most_children=_ALL, slack_rate=0)
     markets = [
         Market(terms(venue, _instrument(venue, symbol, (fees or {}).get(venue, 0)), None, settings), book)
         for venue, book in sorted(books.items())
@@ -127,7 +127,8 @@ def table(answer: Mapping[str, Any], symbol: str, side: str) -> Group:
         children.add_row(child["venue"], child["quantity"], child["price"], child["fee"])
     venues = Table(title="venues", title_justify="left")
     for name in ("venue", "score", "price", "latency", "reliability", "liquidity", "alone", "fills", "why not"):
-        venues.add_column(name, justify="left" if name in ("venue", "why not") else "right")
+        left = name in ("venue", "why not")
+        venues.add_column(name, justify="left" if left else "right", overflow="fold", no_wrap=name == "venue")
     for row in answer["candidates"]:
         parts = (f"{float(row['components'][part]):.3f}" for part in ("price", "latency", "reliability", "liquidity"))
         alone, reason = row["average_price"] or "-", row["reason"]

@@ -10,10 +10,12 @@ stack (``infra.stack``) to fill in. The rules kept here:
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 PREFIX = "BESTEX_"
@@ -77,6 +79,9 @@ class Settings:
     kafka_options: Mapping[str, str] = field(default_factory=dict)
     registry_user: str | None = None
     registry_password: str | None = None
+    accounts: Mapping[str, Any] = field(default_factory=dict)
+    router: Mapping[str, Any] = field(default_factory=dict)
+    execution: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -103,7 +108,15 @@ class Settings:
             kafka_options=options,
             registry_user=_value(env, "BESTEX_REGISTRY_USER"),
             registry_password=_value(env, "BESTEX_REGISTRY_PASSWORD"),
+            accounts=_json(env, "BESTEX_ACCOUNTS"),
+            router=_json(env, "BESTEX_ROUTER"),
+            execution=_json(env, "BESTEX_EXECUTION"),
         )
+
+    def agent(self, name: str) -> dict[str, Any]:
+        """What a worker's configuration says of its agent's own settings: nothing where none were given."""
+        own = {"accounts": self.accounts, "router": self.router}.get(name)
+        return {"agent": dict(own)} if own else {}
 
     def kafka_client(self, bootstrap: str | None = None) -> dict[str, str]:
         """librdkafka properties that connect a client; ``bootstrap`` is used where no address was set."""
@@ -135,6 +148,20 @@ class Settings:
             f"Settings(home={str(self.home)!r}, kafka={self.kafka!r}, addresses={shown}, kafka_options={options}, "
             f"registry_user={self.registry_user!r})"
         )
+
+
+def _json(env: Mapping[str, str], name: str) -> dict[str, Any]:
+    """The JSON object in the file that a variable names; empty without it."""
+    path = env.get(name)
+    if not path:
+        return {}
+    try:
+        found = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{name}: {path} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise SettingsError(f"{name}: {path} holds no JSON object")
+    return found
 
 
 def _value(env: Mapping[str, str], name: str) -> str | None:

@@ -18,6 +18,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -230,13 +231,21 @@ class Supervisor:
             part.child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
             )
-        self._save()
+        with suppress(OSError):  # it runs, whether that can be written down or not
+            self._save()
 
     def _watch(self) -> None:
         while not self._stopping.wait(LOOK_SECONDS):
             with self._lock:
                 for part in list(self._parts.values()):
-                    self._look_after(part, time.monotonic())
+                    try:
+                        self._look_after(part, time.monotonic())
+                    except (
+                        OSError
+                    ) as error:  # a full disk: no log, no note; looked at again, for the part must come back
+                        part.again_at = time.monotonic() + FIRST_PAUSE
+                        with suppress(OSError):
+                            self._progress(part.spec.name, f"cannot be started now: {error}")
 
     def _look_after(self, part: _Part, now: float) -> None:
         if part.child is not None:
@@ -247,10 +256,11 @@ class Supervisor:
             part.deaths = part.deaths + 1 if now - part.died_at < CALM_SECONDS else 1
             pause = 0.0 if part.deaths == 1 else min(FIRST_PAUSE * 2**part.deaths, LONGEST_PAUSE)
             part.died_at, part.again_at = now, now + pause
-            self._progress(part.spec.name, f"ended with {code}; again in {pause:.1f} s")
+            with suppress(OSError):
+                self._progress(part.spec.name, f"ended with {code}; again in {pause:.1f} s")
         if now >= part.again_at:
-            part.restarts += 1
             self._launch(part)
+            part.restarts += 1
 
     def _save(self) -> None:
         state = StackState(detached=False, owner=ProcessId.of(os.getpid()))

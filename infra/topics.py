@@ -5,7 +5,9 @@ The rules kept here:
 * nothing relies on topics that appear by themselves: a misspelt name must fail, and a key must keep its partition;
 * making is idempotent, and two processes may do it at once;
 * what exists is never changed. Where it is not what the table says, `TopicsDiffer` names each difference with the command that mends it,
-  or says that nothing can (adding partitions to a topic with keys would tear its keys apart);
+  or says that nothing can (adding partitions to a topic with keys would tear its keys apart). One thing is: a limit that is too low for
+  what must be written there is raised, which takes nothing away and never lowers one that somebody raised further;
+* a dead letter is larger than the record that it holds, so its topic takes larger ones than the others;
 * compacted topics are compacted soon: a process that starts reads all that the cleaner has left.
 """
 
@@ -14,20 +16,22 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from schemas.codec import BY_NAME, Codec
+from schemas.letters import MOST_BYTES
 from schemas.registry import ConfluentRegistry
 from schemas.topics import TOPICS, Topic, dead_letters
 
 DEFAULT_PARTITIONS = 4
+LIMIT = "max.message.bytes"
 _TIMEOUT_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 _COMPACT = {
@@ -70,12 +74,18 @@ def wanted(name: str, partitions: int, *, compact: bool = False, retention_ms: i
     return Wanted(name, partitions, replication, config)
 
 
+def twin(name: str, replication: int = 1) -> Wanted:
+    """The dead-letter topic of the topic of that name. It keeps what it holds for ever."""
+    made = wanted(dead_letters(name), 1, retention_ms=-1, replication=replication)
+    return replace(made, config={**made.config, LIMIT: str(MOST_BYTES)})
+
+
 def table(partitions: int = DEFAULT_PARTITIONS, replication: int = 1, prefix: str = "") -> list[Wanted]:
-    """All topics of `schemas.topics` and their dead-letter twins, which keep what they hold for ever."""
+    """All topics of `schemas.topics` and their dead-letter twins."""
     found = []
     for topic in TOPICS:
         found.append(_row(topic, partitions, replication, prefix))
-        found.append(wanted(prefix + dead_letters(topic.name), 1, retention_ms=-1, replication=replication))
+        found.append(twin(prefix + topic.name, replication))
     return found
 
 
@@ -123,7 +133,9 @@ def ensure(kafka: Mapping[str, Any], topics: Sequence[Wanted]) -> list[str]:
     missing = [t for t in topics if t.name not in known]
     made = _make(admin, missing)
     _await(admin, {t.name: t.partitions for t in missing if t.name in made})
-    if differences := _differences(admin, [t for t in topics if t.name not in made]):
+    present = [t for t in topics if t.name not in made]
+    _raise_limits(admin, present)
+    if differences := _differences(admin, present):
         raise TopicsDiffer(differences)
     return made
 
@@ -165,6 +177,30 @@ def _await(admin: AdminClient, topics: Mapping[str, int]) -> None:
         time.sleep(_POLL_SECONDS)  # between two looks at the cluster
 
 
+def _raise_limits(admin: AdminClient, topics: Sequence[Wanted]) -> None:
+    """Where a topic takes only smaller records than wanted, let it take larger ones; it does on return."""
+    least = {t.name: int(t.config[LIMIT]) for t in topics if LIMIT in t.config}
+
+    def low() -> list[str]:
+        asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in least])
+        return [r.name for r, said in asked.items() if int(said.result(_TIMEOUT_SECONDS)[LIMIT].value) < least[r.name]]
+
+    found = low() if least else []
+    if not found:
+        return
+    changes = []
+    for name in found:
+        entry = ConfigEntry(LIMIT, str(least[name]), incremental_operation=AlterConfigOpType.SET)
+        changes.append(ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry]))
+    for done in admin.incremental_alter_configs(changes).values():
+        done.result(_TIMEOUT_SECONDS)
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
+    while left := low():  # the controller has it, brokers hear of it
+        if time.monotonic() > deadline:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{LIMIT} of {left} was raised and is not in force"))
+        time.sleep(_POLL_SECONDS)  # between two looks at the cluster
+
+
 def _differences(admin: AdminClient, topics: Sequence[Wanted]) -> list[str]:
     if not topics:
         return []
@@ -184,7 +220,7 @@ def _differences(admin: AdminClient, topics: Sequence[Wanted]) -> list[str]:
             found.append(f"{t.name} has {replicas} replicas, wanted {t.replication}: use kafka-reassign-partitions")
         entries = configs[t.name].result(_TIMEOUT_SECONDS)
         for key, value in t.config.items():
-            if entries[key].value != value:
+            if entries[key].value != value and key != LIMIT:
                 found.append(
                     f"{t.name} has {key}={entries[key].value}, wanted {value}: use kafka-configs --alter --topic {t.name} "
                     f"--add-config {key}={value}"

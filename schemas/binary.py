@@ -7,6 +7,7 @@ short moves the position past the end, which whoever reads the last field compar
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 MAX_MONEY: Final = 10**20  # decimal(20,8) holds less than this, in units of 1e-8
@@ -26,8 +27,18 @@ class _Varints(dict[int, bytes]):
         return _varint(n)
 
 
+# By number of bytes: the bits that say that another follows.
+_MORE: Final = tuple(0x8080808080808080 & ((1 << 8 * max(0, size - 1)) - 1) for size in range(9))
+
+
 def _varint(n: int) -> bytes:
     z = (n << 1) ^ (n >> 63)
+    size = (z.bit_length() + 6) // 7
+    if size <= 8:  # seven bits a byte, spread without a loop
+        z = (z & 0x000000000FFFFFFF) | (z & 0x00FFFFFFF0000000) << 4
+        z = (z & 0x00003FFF00003FFF) | (z & 0x0FFFC0000FFFC000) << 2
+        z = (z & 0x007F007F007F007F) | (z & 0x3F803F803F803F80) << 1
+        return (z | _MORE[size]).to_bytes(size or 1, "little")
     out = bytearray()
     while z > 127:
         out.append(z & 127 | 128)
@@ -106,13 +117,56 @@ def to_time(d: bytes, i: int) -> tuple[int, int]:
 
 def money(value: int) -> bytes:
     """An int of 1e-8 with its length. Raises `ValueError` for what decimal(20,8) cannot hold."""
-    if not -MAX_MONEY < value < MAX_MONEY:
+    if 0 <= value < MAX_MONEY:  # most often; with room for its sign an unsigned number is the same
+        n = (value.bit_length() + 8) >> 3
+        return _LENGTHS[n] + value.to_bytes(n, "big")
+    if not -MAX_MONEY < value < 0:
         raise ValueError(f"{value} units of 1e-8 do not fit decimal(20,8)")
-    n = ((value if value >= 0 else ~value).bit_length() + 8) >> 3
+    n = ((~value).bit_length() + 8) >> 3
     return _LENGTHS[n] + value.to_bytes(n, "big", signed=True)
 
 
 _LENGTHS: Final = tuple(bytes([2 * n]) for n in range(11))
+
+
+class _Remembered(dict[int, bytes]):
+    """Int -> its encoding. The same amounts and times pass many records on their way, and looking one up costs a tenth of making it.
+
+    Starts anew when it is full, so that it is bounded. Raises what `make` raises.
+    """
+
+    __slots__ = ("_make",)
+    MOST = 1 << 16
+
+    def __init__(self, make: Callable[[int], bytes]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, value: int) -> bytes:
+        if len(self) >= self.MOST:
+            self.clear()
+        found = self[value] = self._make(value)
+        return found
+
+
+class _Texts(dict[str, bytes]):
+    """String -> its encoding, remembered like amounts are: ids, symbols and names pass several records in a row. Long ones are not kept."""
+
+    __slots__ = ()
+    MOST, LONGEST = 1 << 16, 64
+
+    def __missing__(self, text: str) -> bytes:
+        found = str_(text)
+        if len(found) <= self.LONGEST:
+            if len(self) >= self.MOST:
+                self.clear()
+            self[text] = found
+        return found
+
+
+TEXTS: Final = _Texts()
+MONEY: Final = _Remembered(money)
+TIMES: Final = _Remembered(time)
 
 
 def to_money(raw: bytes) -> int:

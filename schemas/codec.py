@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, overload
 
@@ -21,6 +22,7 @@ from schemas.binary import MAX_MONEY as MAX_MONEY
 from schemas.records import Record
 
 AVRO_DIR = Path(__file__).parent / "avro"
+REFUSED_SECONDS = 10.0
 BY_NAME: Mapping[str, type[Record]] = {cls.AVRO: cls for cls in records.RECORDS}
 
 A = TypeVar("A", bound=Record)
@@ -39,6 +41,14 @@ class DecodeError(Exception):
 
 class RegistryUnavailable(Exception):
     """The schema registry did not answer: try again later."""
+
+
+class SchemaUnread(RegistryUnavailable):
+    """Schemas that nobody asked the registry for yet: `Codec.learn` them, and decode again."""
+
+    def __init__(self, ids: Iterable[int]) -> None:
+        super().__init__("schemas to be asked for")
+        self.ids = frozenset(ids)
 
 
 class Registry(Protocol):
@@ -109,28 +119,44 @@ class _Reader:
 
 
 class Codec:
-    """Encodes and decodes; one a process. Registers every record of the flow when it is made."""
+    """Encodes and decodes; one a process. Registers every record of the flow when it is made, and `others` with their schemas.
 
-    def __init__(self, registry: Registry) -> None:
+    `on_demand` false: `decode` never waits for the registry, but raises `SchemaUnread`.
+    """
+
+    def __init__(self, registry: Registry, others: Mapping[type[Record], str] = {}) -> None:
         self._registry = registry
         self._heads: dict[type[Record], bytes] = {}
         self._readers: dict[int, _Reader] = {}
         self._parsed: dict[str, Any] = {}
+        self.on_demand = True
+        self._refused: dict[int, tuple[float, DecodeError]] = {}  # id -> until when it is not asked for again, and why
         self.ids: dict[str, int] = {}
-        for name, cls in BY_NAME.items():
-            text = schema_text(cls)
+        self._by_name = {**BY_NAME, **{cls.AVRO: cls for cls in others}}
+        self._texts = {cls: others.get(cls) or schema_text(cls) for cls in self._by_name.values()}
+        for name, cls in self._by_name.items():
+            text = self._texts[cls]
             schema_id = registry.register(name, text)
             self.ids[name] = schema_id
             self._parsed[name] = fastavro.parse_schema(without_logical_types(json.loads(text)))
             self._heads[cls] = b"\0" + schema_id.to_bytes(4, "big")
             self._readers[schema_id] = _Reader(cls, None, None)
 
-    def encode(self, record: Record) -> bytes:
-        """The message of a record. Raises `ValueError` for a value that its schema cannot hold."""
+    def encode(self, record: Record, body: bytes | None = None) -> bytes:
+        """The message of a record, of which the caller may have the body. Raises `ValueError` for a value that its schema cannot hold."""
         try:
-            return self._heads[type(record)] + record.body()
+            return self._heads[type(record)] + (record.body() if body is None else body)
         except (TypeError, AttributeError, KeyError, OverflowError) as error:
             raise ValueError(f"{record.AVRO} cannot be written: {type(error).__name__}: {error}") from error
+
+    def readers(
+        self, *expected: type[Record], brief: bool = False
+    ) -> dict[bytes, Callable[[bytes, int], tuple[Record, int]]]:
+        """Frame -> what reads a message of one of `expected` in our own version, from its fifth byte: for loops over many messages.
+
+        What is not among them, is raised upon, or does not end at the message's end, is for `decode` to judge. `brief`: see `Record.read_brief`.
+        """
+        return {self._heads[cls]: cls.read_brief if brief else cls.read for cls in expected}
 
     @overload
     def decode(self, data: bytes | None, a: type[A], /) -> A: ...
@@ -169,18 +195,42 @@ class Codec:
             raise DecodeError("MALFORMED_AVRO", f"{abs(len(data) - end)} {what}")
         return record  # type: ignore[no-any-return]  # issubclass was checked above
 
+    def learn(self, ids: Iterable[int]) -> None:
+        """Ask the registry for schemas, one after another; what is of no use is not asked for again for some seconds. Raises `RegistryUnavailable`."""
+        refused: dict[int, DecodeError] = {}
+        for schema_id in ids:
+            if schema_id not in self._readers:
+                try:
+                    self._ask(schema_id)
+                except DecodeError as error:
+                    refused[schema_id] = error
+        now = time.monotonic()
+        kept = {schema_id: entry for schema_id, entry in self._refused.items() if entry[0] > now}
+        self._refused = kept | {schema_id: (now + REFUSED_SECONDS, error) for schema_id, error in refused.items()}
+
     def _learn(self, schema_id: int) -> _Reader:
+        until, error = self._refused.get(schema_id, (0.0, None))
+        if until <= time.monotonic():
+            if not self.on_demand:
+                raise SchemaUnread((schema_id,))
+            self.learn((schema_id,))
+            _, error = self._refused.get(schema_id, (0.0, None))
+        if error is not None:
+            raise DecodeError(error.code, error.detail)
+        return self._readers[schema_id]
+
+    def _ask(self, schema_id: int) -> None:
         text = self._registry.fetch(schema_id)
         if text is None:
-            # Not remembered: a producer may register the schema a moment later.
+            # Not remembered for long: a producer may register the schema a moment later.
             raise DecodeError("UNKNOWN_SCHEMA", f"the registry knows no schema with id {schema_id}")
         try:
             schema = json.loads(text)
             name = f"{schema['namespace']}.{schema['name']}" if "namespace" in schema else str(schema["name"])
-            cls = BY_NAME[name]
+            cls = self._by_name[name]
         except (ValueError, KeyError, TypeError) as error:
             raise DecodeError("UNKNOWN_RECORD", f"schema {schema_id} is not a record of the flow") from error
-        ours = _units(json.loads(schema_text(cls)))
+        ours = _units(json.loads(self._texts[cls]))
         theirs = _units(schema)
         wrong = [path for path, unit in ours.items() if path in theirs and theirs[path] != unit]
         if wrong:
@@ -189,5 +239,4 @@ class Codec:
             writer = fastavro.parse_schema(without_logical_types(schema))
         except Exception as error:
             raise DecodeError("INCOMPATIBLE_SCHEMA", f"schema {schema_id}: {error}") from error
-        how = self._readers[schema_id] = _Reader(cls, writer, self._parsed[name])
-        return how
+        self._readers[schema_id] = _Reader(cls, writer, self._parsed[name])

@@ -14,7 +14,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,16 +36,22 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from schemas.binary import BOOLEANS, INTS, LENGTHS, LONGS, MAX_MONEY, bytes_, length, long, money, str_, time, to_money, to_time
+from schemas.binary import BOOLEANS, INTS, LENGTHS, LONGS, MAX_MONEY, MONEY, TEXTS, TIMES, bytes_, length, long, money, to_money, to_time
 
 
+'''
+
+BASE = '''\
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Base of every generated record. Immutable all through, so it can be in no cycle: the collector is told to pass it by."""
 
     AVRO: ClassVar[str] = ""
 
     def body(self) -> bytes:
-        """The Avro body, without a frame. Raises what Python raises for a value that the schema cannot hold."""
+        """The Avro body, without a frame. Raises what Python raises for a value that the schema cannot hold.
+
+        An array of records may be given in its encoding, by its field's name, where that is at hand.
+        """
         raise NotImplementedError
 
     @classmethod
@@ -57,12 +63,20 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         raise NotImplementedError
 
     @classmethod
+    def read_brief(cls, d: bytes, i: int) -> tuple[Record, int]:
+        """The same for who only acts on the record: the reasons that some carry are passed over, and left empty."""
+        return cls.read(d, i)
+
+    @classmethod
     def from_wire(cls, d: dict[str, Any]) -> Record:
         """The record from what an Avro reader gives that takes no notice of logical types."""
         raise NotImplementedError
 '''
 
 PRIMITIVES = {"string": "str", "int": "int", "long": "int", "boolean": "bool", "bytes": "bytes"}
+NEVER_TWICE = {"Level"}  # records whose amounts hardly come again: remembering how they are written would only cost
+# Fields that who acts on a record does not look at, arrays and what may be absent: its `read_brief` steps over them and leaves them empty.
+PASSED_OVER = {"RoutePlan": ("candidates", "average_price", "best_single_venue", "side", "quantity")}
 LOCALS = {"cls", "d", "i", "j", "n", "s"}  # names of variables in the generated code: no field may have one
 
 
@@ -76,13 +90,16 @@ class Kind:
     """How one type is handled, `{}` standing for the value.
 
     `pieces` are the expressions whose bytes, joined, are its encoding; `read` the statements that leave the value in `{}` and move `i`;
-    `wire` the expression that takes it from what an Avro reader gives.
+    `wire` the expression that takes it from what an Avro reader gives; `skip` the statements that move `i` past it; `many`: it is an array
+    of records.
     """
 
     annotation: str
     pieces: tuple[str, ...]
     read: tuple[str, ...]
     wire: str
+    skip: tuple[str, ...]
+    many: bool = False
 
     @property
     def whole(self) -> str:
@@ -91,17 +108,32 @@ class Kind:
 
 
 _LENGTH = ("n = d[i]", "i += 1", "if n & 129:", "    n, i = length(d, i)", "j = i + (n >> 1)")
+_OVER_LENGTH = (
+    "n = d[i]",
+    "if n & 129:",
+    "    n, i = length(d, i + 1)",
+    "    i += n >> 1",
+    "else:",
+    "    i += 1 + (n >> 1)",
+)
+_OVER_LONG = ("while d[i] > 127:", "    i += 1", "i += 1")
 _LONG = ("n = d[i]", "i += 1", "if n < 128:", "    {} = (n >> 1) ^ -(n & 1)", "else:", "    {}, i = long(d, i - 1)")
 KINDS: Mapping[str, Kind] = {
-    "string": Kind("str", ("LENGTHS[len(s := {}.encode())]", "s"), (*_LENGTH, "{} = d[i:j].decode()", "i = j"), "{}"),
-    "bytes": Kind("bytes", ("LENGTHS[len({})]", "{}"), (*_LENGTH, "{} = d[i:j]", "i = j"), "{}"),
-    "int": Kind("int", ("INTS[{}]",), _LONG, "{}"),
-    "long": Kind("int", ("LONGS[{}]",), _LONG, "{}"),
-    "boolean": Kind("bool", ('(b"\\1" if {} else b"\\0")',), ("{} = BOOLEANS[d[i]]", "i += 1"), "{}"),
-    "time": Kind("int", ("time({})",), ("{}, i = to_time(d, i)",), "{}"),
+    "string": Kind(
+        "str",
+        ("TEXTS[{}]",),
+        (*_LENGTH, "{} = d[i:j].decode()", "i = j"),
+        "{}",
+        _OVER_LENGTH,
+    ),
+    "bytes": Kind("bytes", ("LENGTHS[len({})]", "{}"), (*_LENGTH, "{} = d[i:j]", "i = j"), "{}", _OVER_LENGTH),
+    "int": Kind("int", ("INTS[{}]",), _LONG, "{}", _OVER_LONG),
+    "long": Kind("int", ("LONGS[{}]",), _LONG, "{}", _OVER_LONG),
+    "boolean": Kind("bool", ('(b"\\1" if {} else b"\\0")',), ("{} = BOOLEANS[d[i]]", "i += 1"), "{}", ("i += 1",)),
+    "time": Kind("int", ("TIMES[{}]",), ("{}, i = to_time(d, i)",), "{}", _OVER_LONG),
     "money": Kind(
         "int",
-        ("money({})",),
+        ("MONEY[{}]",),
         (
             *_LENGTH,
             '{} = int.from_bytes(d[i:j], "big", signed=True)',
@@ -110,6 +142,7 @@ KINDS: Mapping[str, Kind] = {
             "i = j",
         ),
         "to_money({})",
+        _OVER_LENGTH,
     ),
 }
 
@@ -120,6 +153,7 @@ class Generator:
     def __init__(self) -> None:
         self.blocks: list[str] = []
         self.kinds: dict[str, tuple[str, str]] = {}  # name -> (kind, definition), to refuse two meanings of one name
+        self.skips: dict[str, tuple[str, ...]] = {}  # record -> the statements that move past one
         self.top: list[str] = []
 
     def kind_of(self, t: Any) -> Kind:
@@ -144,12 +178,12 @@ class Generator:
                 return enum(t["name"])
             if t["type"] == "record":
                 self.record(t)
-                return record(t["name"])
+                return record(t["name"], self.skips[t["name"]])
             return self.kind_of(t["type"])
         if t in PRIMITIVES:
             return KINDS[t]
         name = t.rsplit(".", 1)[-1]
-        return enum(name) if self.kinds[name][0] == "enum" else record(name)
+        return enum(name) if self.kinds[name][0] == "enum" else record(name, self.skips[name])
 
     def seen(self, kind: str, t: dict[str, Any]) -> bool:
         text = json.dumps([t.get("fields") and [f["name"] for f in t["fields"]], t.get("symbols")])
@@ -185,16 +219,26 @@ class Generator:
             default = " = None" if "default" in f and f["default"] is None else ""
             note = f"  # {f['doc']}" if f.get("doc") and len(f["doc"]) < 80 else ""
             lines.append(f"    {f['name']}: {kind.annotation}{default}{note}")
-        lines += ["", "    def body(self) -> bytes:", '        return b"".join(', "            ("]
+        many = [f["name"] for f, kind in fields if kind.many]
+        ready = "".join([f", {name}: bytes | None = None" for name in many])
+        lines += [
+            "",
+            f"    def body(self{', *' if many else ''}{ready}) -> bytes:",
+            '        return b"".join(',
+            "            (",
+        ]
         for f, kind in fields:
-            lines += [f"                {piece.replace('{}', 'self.' + f['name'])}," for piece in kind.pieces]
+            pieces = [piece.replace("{}", "self." + f["name"]) for piece in kind.pieces]
+            if t["name"] in NEVER_TWICE:
+                pieces = [re.sub(r"MONEY\[(self\.\w+)\]", r"money(\1)", piece) for piece in pieces]
+            if kind.many:
+                pieces = [f"{f['name']} if {f['name']} is not None else {piece}" for piece in pieces]
+            lines += [f"                {piece}," for piece in pieces]
         lines += ["            )", "        )"]
-        lines += ["", "    @classmethod", f"    def read(cls, d: bytes, i: int) -> tuple[{t['name']}, int]:"]
-        for f, kind in fields:
-            lines += [f"        {line.replace('{}', f['name'])}" for line in kind.read]
-        lines += ["        return cls("]
-        lines += [f"            {f['name']}={f['name']}," for f, _ in fields]
-        lines += ["        ), i"]
+        self.skips[t["name"]] = tuple(line for _, kind in fields for line in kind.skip)
+        lines += self.reader(t["name"], "read", fields, ())
+        if t["name"] in PASSED_OVER:
+            lines += self.reader(t["name"], "read_brief", fields, PASSED_OVER[t["name"]])
         lines += [
             "",
             "    @classmethod",
@@ -207,6 +251,20 @@ class Generator:
         lines.append("        )")
         self.blocks.append("\n".join(lines))
 
+    def reader(
+        self, name: str, method: str, fields: Sequence[tuple[Mapping[str, Any], Kind]], passed_over: Sequence[str]
+    ) -> list[str]:
+        lines = ["", "    @classmethod", f"    def {method}(cls, d: bytes, i: int) -> tuple[{name}, int]:"]
+        for f, kind in fields:
+            how = kind.skip if f["name"] in passed_over else kind.read
+            lines += [f"        {line.replace('{}', f['name'])}" for line in how]
+        lines += ["        return cls("]
+        for f, kind in fields:
+            empty = "()" if kind.many else "None"
+            lines.append(f"            {f['name']}={empty if f['name'] in passed_over else f['name']},")
+        lines += ["        ), i"]
+        return lines
+
 
 def table(enum: str) -> str:
     """The name of the table of an enum's encodings."""
@@ -215,12 +273,13 @@ def table(enum: str) -> str:
 
 def enum(name: str) -> Kind:
     """An enum is its symbol's index, one byte."""
-    return Kind(name, (f"{table(name)}[{{}}]",), (f"{{}} = {table(name)}_AT[d[i]]", "i += 1"), f"{name}({{}})")
+    read = (f"{{}} = {table(name)}_AT[d[i]]", "i += 1")
+    return Kind(name, (f"{table(name)}[{{}}]",), read, f"{name}({{}})", ("i += 1",))
 
 
-def record(name: str) -> Kind:
+def record(name: str, skip: tuple[str, ...]) -> Kind:
     """A record is its fields."""
-    return Kind(name, ("{}.body()",), (f"{{}}, i = {name}.read(d, i)",), f"{name}.from_wire({{}})")
+    return Kind(name, ("{}.body()",), (f"{{}}, i = {name}.read(d, i)",), f"{name}.from_wire({{}})", skip)
 
 
 def optional(kind: Kind) -> Kind:
@@ -237,6 +296,13 @@ def optional(kind: Kind) -> Kind:
             *(f"    {line}" for line in kind.read),
         ),
         kind.wire if kind.wire == "{}" else f"None if {{}} is None else {kind.wire}",
+        (
+            "i += 1",
+            "if d[i - 1]:",
+            "    if d[i - 1] != 2:",
+            '        raise ValueError("no such branch")',
+            *(f"    {line}" for line in kind.skip),
+        ),
     )
 
 
@@ -259,11 +325,25 @@ def array(item: Kind) -> Kind:
             "{} = tuple({}_)",
         ),
         tuple_of(item.wire),
+        (
+            "n, i = long(d, i)",
+            "while n:",
+            "    if n < 0:",
+            "        n, i = long(d, i)",
+            "        if n < 0:",
+            '            raise ValueError("a negative size")',
+            "        i += n",
+            "    else:",
+            "        for _ in range(n):",
+            *(f"            {line}" for line in item.skip),
+            "    n, i = long(d, i)",
+        ),
+        item.pieces == ("{}.body()",),
     )
 
 
-def source(folder: Path = AVRO) -> str:
-    """The whole text of `records.py`, formatted."""
+def source(folder: Path = AVRO, base: str = BASE) -> str:
+    """The whole text of `records.py`, formatted. `base`: where the records' base class comes from."""
     g = Generator()
     for path in sorted(folder.glob("*.avsc")):
         schema = json.loads(path.read_text())
@@ -273,7 +353,9 @@ def source(folder: Path = AVRO) -> str:
         g.top.append(schema["name"])
     names = ", ".join(g.top) + ("," if len(g.top) == 1 else "")
     tail = f"RECORDS: tuple[type[Record], ...] = ({names})"
-    text = "\n\n\n".join([HEADER.rstrip(), *g.blocks, tail]) + "\n"
+    text = (
+        "\n\n\n".join([HEADER.rstrip() + ("\n\n\n" if base is BASE else "\n") + base.rstrip(), *g.blocks, tail]) + "\n"
+    )
     return subprocess.run(
         [sys.executable, "-m", "ruff", "format", "--line-length", "120", "--stdin-filename", "records.py", "-"],
         input=text,

@@ -17,12 +17,13 @@ from schemas.binary import (
     LENGTHS,
     LONGS,
     MAX_MONEY,
+    MONEY,
+    TEXTS,
+    TIMES,
     bytes_,
     length,
     long,
     money,
-    str_,
-    time,
     to_money,
     to_time,
 )
@@ -34,7 +35,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     AVRO: ClassVar[str] = ""
 
     def body(self) -> bytes:
-        """The Avro body, without a frame. Raises what Python raises for a value that the schema cannot hold."""
+        """The Avro body, without a frame. Raises what Python raises for a value that the schema cannot hold.
+
+        An array of records may be given in its encoding, by its field's name, where that is at hand.
+        """
         raise NotImplementedError
 
     @classmethod
@@ -44,6 +48,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         Raises what Python raises for bytes that are no such body.
         """
         raise NotImplementedError
+
+    @classmethod
+    def read_brief(cls, d: bytes, i: int) -> tuple[Record, int]:
+        """The same for who only acts on the record: the reasons that some carry are passed over, and left empty."""
+        return cls.read(d, i)
 
     @classmethod
     def from_wire(cls, d: dict[str, Any]) -> Record:
@@ -64,12 +73,11 @@ class Balance(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.asset.encode())],
-                s,
-                money(self.available),
-                money(self.locked),
-                b"\0" if self.owed is None else b"\2" + money(self.owed),
-                b"\0" if self.held is None else b"\2" + money(self.held),
+                TEXTS[self.asset],
+                MONEY[self.available],
+                MONEY[self.locked],
+                b"\0" if self.owed is None else b"\2" + MONEY[self.owed],
+                b"\0" if self.held is None else b"\2" + MONEY[self.held],
             )
         )
 
@@ -157,9 +165,8 @@ class AssetAmount(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.asset.encode())],
-                s,
-                money(self.amount),
+                TEXTS[self.asset],
+                MONEY[self.amount],
             )
         )
 
@@ -208,7 +215,7 @@ class Usage(Record, frozen=True, kw_only=True):
         return b"".join(
             (
                 INTS[self.day],
-                money(self.notional),
+                MONEY[self.notional],
                 LONGS[self.second],
                 INTS[self.orders],
                 INTS[self.modifies],
@@ -281,11 +288,14 @@ class AccountState(Record, frozen=True, kw_only=True):
     oldest_page: int | None = None  # First page of open orders that may have any.
     buying: tuple[AssetAmount, ...] | None = None  # What open buys may still bring, by base asset.
     usage: Usage | None = None
+    symbols: tuple[str, ...] | None = None  # Symbols of which it ever had an open order: it is listed as their trader.
 
-    def body(self) -> bytes:
+    def body(self, *, balances: bytes | None = None) -> bytes:
         return b"".join(
             (
-                (
+                balances
+                if balances is not None
+                else (
                     b"".join((LENGTHS[len(self.balances)], *[x.body() for x in self.balances], b"\0"))
                     if self.balances
                     else b"\0"
@@ -305,6 +315,14 @@ class AccountState(Record, frozen=True, kw_only=True):
                     else b"\0"
                 ),
                 b"\0" if self.usage is None else b"\2" + self.usage.body(),
+                b"\0"
+                if self.symbols is None
+                else b"\2"
+                + (
+                    b"".join((LENGTHS[len(self.symbols)], *[TEXTS[x] for x in self.symbols], b"\0"))
+                    if self.symbols
+                    else b"\0"
+                ),
             )
         )
 
@@ -382,6 +400,27 @@ class AccountState(Record, frozen=True, kw_only=True):
             if d[i - 1] != 2:
                 raise ValueError("no such branch")
             usage, i = Usage.read(d, i)
+        symbols: tuple[str, ...] | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            symbols_: list[str] = []
+            n, i = long(d, i)
+            while n:
+                if n < 0:
+                    _, i = long(d, i)
+                for _ in range(abs(n)):
+                    n = d[i]
+                    i += 1
+                    if n & 129:
+                        n, i = length(d, i)
+                    j = i + (n >> 1)
+                    symbols_item = d[i:j].decode()
+                    i = j
+                    symbols_.append(symbols_item)
+                n, i = long(d, i)
+            symbols = tuple(symbols_)
         return cls(
             balances=balances,
             seq=seq,
@@ -391,6 +430,7 @@ class AccountState(Record, frozen=True, kw_only=True):
             oldest_page=oldest_page,
             buying=buying,
             usage=usage,
+            symbols=symbols,
         ), i
 
     @classmethod
@@ -404,6 +444,7 @@ class AccountState(Record, frozen=True, kw_only=True):
             oldest_page=d["oldest_page"],
             buying=None if d["buying"] is None else tuple(AssetAmount.from_wire(x) for x in d["buying"]),
             usage=None if d["usage"] is None else Usage.from_wire(d["usage"]),
+            symbols=None if d["symbols"] is None else tuple(d["symbols"]),
         )
 
 
@@ -486,21 +527,27 @@ class BookUpdate(Record, frozen=True, kw_only=True):
     venue_at: int | None = None
     received_at: int  # By the feed's clock.
 
-    def body(self) -> bytes:
+    def body(self, *, bids: bytes | None = None, asks: bytes | None = None) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.venue.encode())],
-                s,
-                LENGTHS[len(s := self.symbol.encode())],
-                s,
+                TEXTS[self.venue],
+                TEXTS[self.symbol],
                 _BOOK_UPDATE_KIND[self.kind],
                 b"\0" if self.first_id is None else b"\2" + LONGS[self.first_id],
                 b"\0" if self.last_id is None else b"\2" + LONGS[self.last_id],
                 b"\0" if self.previous_id is None else b"\2" + LONGS[self.previous_id],
-                (b"".join((LENGTHS[len(self.bids)], *[x.body() for x in self.bids], b"\0")) if self.bids else b"\0"),
-                (b"".join((LENGTHS[len(self.asks)], *[x.body() for x in self.asks], b"\0")) if self.asks else b"\0"),
-                b"\0" if self.venue_at is None else b"\2" + time(self.venue_at),
-                time(self.received_at),
+                bids
+                if bids is not None
+                else (
+                    b"".join((LENGTHS[len(self.bids)], *[x.body() for x in self.bids], b"\0")) if self.bids else b"\0"
+                ),
+                asks
+                if asks is not None
+                else (
+                    b"".join((LENGTHS[len(self.asks)], *[x.body() for x in self.asks], b"\0")) if self.asks else b"\0"
+                ),
+                b"\0" if self.venue_at is None else b"\2" + TIMES[self.venue_at],
+                TIMES[self.received_at],
             )
         )
 
@@ -612,7 +659,7 @@ class BookUpdate(Record, frozen=True, kw_only=True):
 
 
 class CancelAll(Record, frozen=True, kw_only=True):
-    """Command: cancel all open orders of an account, or those of one symbol. Key: account_id."""
+    """Command: cancel all open orders of an account, or those of one symbol; with account_id * those of a symbol in every account. Key: account_id."""
 
     AVRO: ClassVar[str] = "bestex.CancelAll"
     account_id: str
@@ -622,10 +669,9 @@ class CancelAll(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.account_id.encode())],
-                s,
-                b"\0" if self.symbol is None else b"\2" + str_(self.symbol),
-                time(self.sent_at),
+                TEXTS[self.account_id],
+                b"\0" if self.symbol is None else b"\2" + TEXTS[self.symbol],
+                TIMES[self.sent_at],
             )
         )
 
@@ -677,11 +723,9 @@ class CancelOrder(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.account_id.encode())],
-                s,
-                LENGTHS[len(s := self.client_order_id.encode())],
-                s,
-                time(self.sent_at),
+                TEXTS[self.account_id],
+                TEXTS[self.client_order_id],
+                TIMES[self.sent_at],
             )
         )
 
@@ -731,17 +775,12 @@ class ChildCancel(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.child_id.encode())],
-                s,
-                LENGTHS[len(s := self.order_id.encode())],
-                s,
-                LENGTHS[len(s := self.account_id.encode())],
-                s,
-                LENGTHS[len(s := self.venue.encode())],
-                s,
-                LENGTHS[len(s := self.symbol.encode())],
-                s,
-                time(self.created_at),
+                TEXTS[self.child_id],
+                TEXTS[self.order_id],
+                TEXTS[self.account_id],
+                TEXTS[self.venue],
+                TEXTS[self.symbol],
+                TIMES[self.created_at],
             )
         )
 
@@ -874,22 +913,17 @@ class ChildOrder(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.child_id.encode())],
-                s,
-                LENGTHS[len(s := self.order_id.encode())],
-                s,
-                LENGTHS[len(s := self.account_id.encode())],
-                s,
-                LENGTHS[len(s := self.venue.encode())],
-                s,
-                LENGTHS[len(s := self.symbol.encode())],
-                s,
+                TEXTS[self.child_id],
+                TEXTS[self.order_id],
+                TEXTS[self.account_id],
+                TEXTS[self.venue],
+                TEXTS[self.symbol],
                 _SIDE[self.side],
                 _ORDER_TYPE[self.order_type],
                 _TIME_IN_FORCE[self.time_in_force],
-                money(self.quantity),
-                money(self.price),
-                time(self.created_at),
+                MONEY[self.quantity],
+                MONEY[self.price],
+                TIMES[self.created_at],
                 b"\0" if self.post_only is None else b"\2" + (b"\1" if self.post_only else b"\0"),
             )
         )
@@ -1003,12 +1037,7 @@ class ClientId(Record, frozen=True, kw_only=True):
     order_id: str  # The order, or the transfer, that took it.
 
     def body(self) -> bytes:
-        return b"".join(
-            (
-                LENGTHS[len(s := self.order_id.encode())],
-                s,
-            )
-        )
+        return b"".join((TEXTS[self.order_id],))
 
     @classmethod
     def read(cls, d: bytes, i: int) -> tuple[ClientId, int]:
@@ -1048,20 +1077,16 @@ class DeadLetter(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.origin_topic.encode())],
-                s,
+                TEXTS[self.origin_topic],
                 INTS[self.origin_partition],
                 LONGS[self.origin_offset],
-                b"\0" if self.origin_timestamp is None else b"\2" + time(self.origin_timestamp),
+                b"\0" if self.origin_timestamp is None else b"\2" + TIMES[self.origin_timestamp],
                 b"\0" if self.key is None else b"\2" + bytes_(self.key),
                 b"\0" if self.value is None else b"\2" + bytes_(self.value),
-                LENGTHS[len(s := self.cause.encode())],
-                s,
-                LENGTHS[len(s := self.detail.encode())],
-                s,
-                LENGTHS[len(s := self.app.encode())],
-                s,
-                time(self.at),
+                TEXTS[self.cause],
+                TEXTS[self.detail],
+                TEXTS[self.app],
+                TIMES[self.at],
             )
         )
 
@@ -1237,33 +1262,26 @@ class ExecutionReport(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.account_id.encode())],
-                s,
-                LENGTHS[len(s := self.order_id.encode())],
-                s,
-                LENGTHS[len(s := self.child_id.encode())],
-                s,
-                LENGTHS[len(s := self.venue.encode())],
-                s,
-                LENGTHS[len(s := self.symbol.encode())],
-                s,
+                TEXTS[self.account_id],
+                TEXTS[self.order_id],
+                TEXTS[self.child_id],
+                TEXTS[self.venue],
+                TEXTS[self.symbol],
                 _EXECUTION_KIND[self.kind],
-                b"\0" if self.venue_order_id is None else b"\2" + str_(self.venue_order_id),
-                b"\0" if self.trade_id is None else b"\2" + str_(self.trade_id),
-                b"\0" if self.price is None else b"\2" + money(self.price),
-                b"\0" if self.quantity is None else b"\2" + money(self.quantity),
-                b"\0" if self.fee is None else b"\2" + money(self.fee),
-                b"\0" if self.fee_asset is None else b"\2" + str_(self.fee_asset),
+                b"\0" if self.venue_order_id is None else b"\2" + TEXTS[self.venue_order_id],
+                b"\0" if self.trade_id is None else b"\2" + TEXTS[self.trade_id],
+                b"\0" if self.price is None else b"\2" + MONEY[self.price],
+                b"\0" if self.quantity is None else b"\2" + MONEY[self.quantity],
+                b"\0" if self.fee is None else b"\2" + MONEY[self.fee],
+                b"\0" if self.fee_asset is None else b"\2" + TEXTS[self.fee_asset],
                 _LIQUIDITY[self.liquidity],
-                b"\0" if self.cumulative_quantity is None else b"\2" + money(self.cumulative_quantity),
-                LENGTHS[len(s := self.reason_code.encode())],
-                s,
-                LENGTHS[len(s := self.reason.encode())],
-                s,
+                b"\0" if self.cumulative_quantity is None else b"\2" + MONEY[self.cumulative_quantity],
+                TEXTS[self.reason_code],
+                TEXTS[self.reason],
                 b"\0" if self.http_status is None else b"\2" + INTS[self.http_status],
-                b"\0" if self.venue_code is None else b"\2" + str_(self.venue_code),
-                b"\0" if self.venue_at is None else b"\2" + time(self.venue_at),
-                time(self.at),
+                b"\0" if self.venue_code is None else b"\2" + TEXTS[self.venue_code],
+                b"\0" if self.venue_at is None else b"\2" + TIMES[self.venue_at],
+                TIMES[self.at],
             )
         )
 
@@ -1502,19 +1520,17 @@ class ClaimedChild(Record, frozen=True, kw_only=True):
     venue: str
     symbol: str
     quantity: int
+    side: Side | None = None  # Null in journals of old versions.
 
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.order_id.encode())],
-                s,
-                LENGTHS[len(s := self.account_id.encode())],
-                s,
-                LENGTHS[len(s := self.venue.encode())],
-                s,
-                LENGTHS[len(s := self.symbol.encode())],
-                s,
-                money(self.quantity),
+                TEXTS[self.order_id],
+                TEXTS[self.account_id],
+                TEXTS[self.venue],
+                TEXTS[self.symbol],
+                MONEY[self.quantity],
+                b"\0" if self.side is None else b"\2" + _SIDE[self.side],
             )
         )
 
@@ -1557,12 +1573,20 @@ class ClaimedChild(Record, frozen=True, kw_only=True):
         if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
             raise ValueError("a decimal that does not fit decimal(20,8)")
         i = j
+        side: Side | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            side = _SIDE_AT[d[i]]
+            i += 1
         return cls(
             order_id=order_id,
             account_id=account_id,
             venue=venue,
             symbol=symbol,
             quantity=quantity,
+            side=side,
         ), i
 
     @classmethod
@@ -1573,6 +1597,7 @@ class ClaimedChild(Record, frozen=True, kw_only=True):
             venue=d["venue"],
             symbol=d["symbol"],
             quantity=to_money(d["quantity"]),
+            side=None if d["side"] is None else Side(d["side"]),
         )
 
 
@@ -1611,14 +1636,14 @@ class ExecutionState(Record, frozen=True, kw_only=True):
         return b"".join(
             (
                 self.child.body(),
-                time(self.claimed_at),
+                TIMES[self.claimed_at],
                 _EXECUTION_PHASE[self.phase],
-                b"\0" if self.cancel_at is None else b"\2" + time(self.cancel_at),
-                b"\0" if self.closed_at is None else b"\2" + time(self.closed_at),
-                b"\0" if self.venue_order_id is None else b"\2" + str_(self.venue_order_id),
-                money(self.reported),
+                b"\0" if self.cancel_at is None else b"\2" + TIMES[self.cancel_at],
+                b"\0" if self.closed_at is None else b"\2" + TIMES[self.closed_at],
+                b"\0" if self.venue_order_id is None else b"\2" + TEXTS[self.venue_order_id],
+                MONEY[self.reported],
                 (
-                    b"".join((LENGTHS[len(self.trades)], *[str_(x) for x in self.trades], b"\0"))
+                    b"".join((LENGTHS[len(self.trades)], *[TEXTS[x] for x in self.trades], b"\0"))
                     if self.trades
                     else b"\0"
                 ),
@@ -1706,10 +1731,10 @@ class ExecutionState(Record, frozen=True, kw_only=True):
 
 
 class Fill(Record, frozen=True, kw_only=True):
-    """A fill of an account's order. Key: account_id."""
+    """A fill of an account's order, once for each (fill_id, child_id). Key: account_id."""
 
     AVRO: ClassVar[str] = "bestex.Fill"
-    fill_id: str  # venue:symbol:trade id.
+    fill_id: str
     account_id: str
     order_id: str
     client_order_id: str
@@ -1730,31 +1755,23 @@ class Fill(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.fill_id.encode())],
-                s,
-                LENGTHS[len(s := self.account_id.encode())],
-                s,
-                LENGTHS[len(s := self.order_id.encode())],
-                s,
-                LENGTHS[len(s := self.client_order_id.encode())],
-                s,
-                LENGTHS[len(s := self.child_id.encode())],
-                s,
-                LENGTHS[len(s := self.venue.encode())],
-                s,
-                LENGTHS[len(s := self.symbol.encode())],
-                s,
+                TEXTS[self.fill_id],
+                TEXTS[self.account_id],
+                TEXTS[self.order_id],
+                TEXTS[self.client_order_id],
+                TEXTS[self.child_id],
+                TEXTS[self.venue],
+                TEXTS[self.symbol],
                 _SIDE[self.side],
-                money(self.price),
-                money(self.quantity),
-                money(self.fee),
-                LENGTHS[len(s := self.fee_asset.encode())],
-                s,
+                MONEY[self.price],
+                MONEY[self.quantity],
+                MONEY[self.fee],
+                TEXTS[self.fee_asset],
                 _LIQUIDITY[self.liquidity],
-                b"\0" if self.arrival_mid is None else b"\2" + money(self.arrival_mid),
-                b"\0" if self.best_single_price is None else b"\2" + money(self.best_single_price),
-                time(self.venue_at),
-                time(self.at),
+                b"\0" if self.arrival_mid is None else b"\2" + MONEY[self.arrival_mid],
+                b"\0" if self.best_single_price is None else b"\2" + MONEY[self.best_single_price],
+                TIMES[self.venue_at],
+                TIMES[self.at],
             )
         )
 
@@ -1955,23 +1972,19 @@ class Instrument(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.venue.encode())],
-                s,
-                LENGTHS[len(s := self.symbol.encode())],
-                s,
-                LENGTHS[len(s := self.base.encode())],
-                s,
-                LENGTHS[len(s := self.quote.encode())],
-                s,
-                money(self.tick),
-                money(self.lot),
-                money(self.min_quantity),
-                money(self.max_quantity),
-                money(self.min_notional),
-                money(self.maker_fee),
-                money(self.taker_fee),
+                TEXTS[self.venue],
+                TEXTS[self.symbol],
+                TEXTS[self.base],
+                TEXTS[self.quote],
+                MONEY[self.tick],
+                MONEY[self.lot],
+                MONEY[self.min_quantity],
+                MONEY[self.max_quantity],
+                MONEY[self.min_notional],
+                MONEY[self.maker_fee],
+                MONEY[self.taker_fee],
                 _INSTRUMENT_STATUS[self.status],
-                time(self.at),
+                TIMES[self.at],
             )
         )
 
@@ -2122,16 +2135,14 @@ class ModifyOrder(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.account_id.encode())],
-                s,
-                LENGTHS[len(s := self.client_order_id.encode())],
-                s,
-                b"\0" if self.quantity is None else b"\2" + money(self.quantity),
-                b"\0" if self.price is None else b"\2" + money(self.price),
-                b"\0" if self.stop_price is None else b"\2" + money(self.stop_price),
-                b"\0" if self.scheduled_at is None else b"\2" + time(self.scheduled_at),
-                time(self.sent_at),
-                b"\0" if self.expires_at is None else b"\2" + time(self.expires_at),
+                TEXTS[self.account_id],
+                TEXTS[self.client_order_id],
+                b"\0" if self.quantity is None else b"\2" + MONEY[self.quantity],
+                b"\0" if self.price is None else b"\2" + MONEY[self.price],
+                b"\0" if self.stop_price is None else b"\2" + MONEY[self.stop_price],
+                b"\0" if self.scheduled_at is None else b"\2" + TIMES[self.scheduled_at],
+                TIMES[self.sent_at],
+                b"\0" if self.expires_at is None else b"\2" + TIMES[self.expires_at],
             )
         )
 
@@ -2241,7 +2252,7 @@ class OpenOrders(Record, frozen=True, kw_only=True):
         return b"".join(
             (
                 (
-                    b"".join((LENGTHS[len(self.order_ids)], *[str_(x) for x in self.order_ids], b"\0"))
+                    b"".join((LENGTHS[len(self.order_ids)], *[TEXTS[x] for x in self.order_ids], b"\0"))
                     if self.order_ids
                     else b"\0"
                 ),
@@ -2305,6 +2316,8 @@ class EventKind(StrEnum):
     ALL_CANCELLED = "ALL_CANCELLED"
     LIMITS_SET = "LIMITS_SET"
     LIMITS_DENIED = "LIMITS_DENIED"
+    WAITING = "WAITING"
+    REROUTED = "REROUTED"
 
 
 _EVENT_KIND: Final = {
@@ -2333,6 +2346,8 @@ _EVENT_KIND: Final = {
     EventKind.ALL_CANCELLED: b"\x2c",
     EventKind.LIMITS_SET: b"\x2e",
     EventKind.LIMITS_DENIED: b"\x30",
+    EventKind.WAITING: b"\x32",
+    EventKind.REROUTED: b"\x34",
 }
 _EVENT_KIND_AT: Final = {index[0]: symbol for symbol, index in _EVENT_KIND.items()}
 
@@ -2394,16 +2409,15 @@ class BalanceChange(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.asset.encode())],
-                s,
-                money(self.available_delta),
-                money(self.locked_delta),
-                money(self.available),
-                money(self.locked),
-                b"\0" if self.owed_delta is None else b"\2" + money(self.owed_delta),
-                b"\0" if self.owed is None else b"\2" + money(self.owed),
-                b"\0" if self.held_delta is None else b"\2" + money(self.held_delta),
-                b"\0" if self.held is None else b"\2" + money(self.held),
+                TEXTS[self.asset],
+                MONEY[self.available_delta],
+                MONEY[self.locked_delta],
+                MONEY[self.available],
+                MONEY[self.locked],
+                b"\0" if self.owed_delta is None else b"\2" + MONEY[self.owed_delta],
+                b"\0" if self.owed is None else b"\2" + MONEY[self.owed],
+                b"\0" if self.held_delta is None else b"\2" + MONEY[self.held_delta],
+                b"\0" if self.held is None else b"\2" + MONEY[self.held],
             )
         )
 
@@ -2573,56 +2587,50 @@ class OrderEvent(Record, frozen=True, kw_only=True):
     scheduled_at: int | None = None
     expires_at: int | None = None
 
-    def body(self) -> bytes:
+    def body(self, *, balances: bytes | None = None) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.account_id.encode())],
-                s,
+                TEXTS[self.account_id],
                 LONGS[self.account_seq],
-                LENGTHS[len(s := self.order_id.encode())],
-                s,
+                TEXTS[self.order_id],
                 INTS[self.order_seq],
-                LENGTHS[len(s := self.client_order_id.encode())],
-                s,
+                TEXTS[self.client_order_id],
                 _EVENT_KIND[self.kind],
                 _ORDER_STATE[self.state],
-                LENGTHS[len(s := self.symbol.encode())],
-                s,
+                TEXTS[self.symbol],
                 b"\0" if self.side is None else b"\2" + _SIDE[self.side],
                 b"\0" if self.order_type is None else b"\2" + _ORDER_TYPE[self.order_type],
                 b"\0" if self.time_in_force is None else b"\2" + _TIME_IN_FORCE[self.time_in_force],
-                b"\0" if self.quantity is None else b"\2" + money(self.quantity),
-                b"\0" if self.price is None else b"\2" + money(self.price),
-                money(self.filled),
-                money(self.filled_quote),
-                LENGTHS[len(s := self.reason_code.encode())],
-                s,
-                LENGTHS[len(s := self.reason.encode())],
-                s,
-                b"\0" if self.venue is None else b"\2" + str_(self.venue),
-                b"\0" if self.child_id is None else b"\2" + str_(self.child_id),
-                b"\0" if self.trade_id is None else b"\2" + str_(self.trade_id),
-                (
+                b"\0" if self.quantity is None else b"\2" + MONEY[self.quantity],
+                b"\0" if self.price is None else b"\2" + MONEY[self.price],
+                MONEY[self.filled],
+                MONEY[self.filled_quote],
+                TEXTS[self.reason_code],
+                TEXTS[self.reason],
+                b"\0" if self.venue is None else b"\2" + TEXTS[self.venue],
+                b"\0" if self.child_id is None else b"\2" + TEXTS[self.child_id],
+                b"\0" if self.trade_id is None else b"\2" + TEXTS[self.trade_id],
+                balances
+                if balances is not None
+                else (
                     b"".join((LENGTHS[len(self.balances)], *[x.body() for x in self.balances], b"\0"))
                     if self.balances
                     else b"\0"
                 ),
-                LENGTHS[len(s := self.cause_topic.encode())],
-                s,
+                TEXTS[self.cause_topic],
                 INTS[self.cause_partition],
                 LONGS[self.cause_offset],
                 (b"\1" if self.is_outcome else b"\0"),
-                LENGTHS[len(s := self.actor.encode())],
-                s,
-                b"\0" if self.sent_at is None else b"\2" + time(self.sent_at),
-                time(self.at),
+                TEXTS[self.actor],
+                b"\0" if self.sent_at is None else b"\2" + TIMES[self.sent_at],
+                TIMES[self.at],
                 LENGTHS[len(self.previous_hash)],
                 self.previous_hash,
                 LENGTHS[len(self.hash)],
                 self.hash,
-                b"\0" if self.stop_price is None else b"\2" + money(self.stop_price),
-                b"\0" if self.scheduled_at is None else b"\2" + time(self.scheduled_at),
-                b"\0" if self.expires_at is None else b"\2" + time(self.expires_at),
+                b"\0" if self.stop_price is None else b"\2" + MONEY[self.stop_price],
+                b"\0" if self.scheduled_at is None else b"\2" + TIMES[self.scheduled_at],
+                b"\0" if self.expires_at is None else b"\2" + TIMES[self.expires_at],
             )
         )
 
@@ -2966,17 +2974,15 @@ class ChildState(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.child_id.encode())],
-                s,
-                LENGTHS[len(s := self.venue.encode())],
-                s,
+                TEXTS[self.child_id],
+                TEXTS[self.venue],
                 _ORDER_STATE[self.state],
-                money(self.quantity),
-                money(self.price),
-                money(self.filled),
-                b"\0" if self.expected is None else b"\2" + money(self.expected),
+                MONEY[self.quantity],
+                MONEY[self.price],
+                MONEY[self.filled],
+                b"\0" if self.expected is None else b"\2" + MONEY[self.expected],
                 (
-                    b"".join((LENGTHS[len(self.trades)], *[str_(x) for x in self.trades], b"\0"))
+                    b"".join((LENGTHS[len(self.trades)], *[TEXTS[x] for x in self.trades], b"\0"))
                     if self.trades
                     else b"\0"
                 ),
@@ -3111,15 +3117,17 @@ class Change(Record, frozen=True, kw_only=True):
     protection: int
     fee_rate: int
     expires_at: int | None = None
+    less: bool | None = None  # It asks for less than there was, and is made also while only sales are taken.
 
     def body(self) -> bytes:
         return b"".join(
             (
-                money(self.quantity),
-                b"\0" if self.price is None else b"\2" + money(self.price),
-                money(self.protection),
-                money(self.fee_rate),
-                b"\0" if self.expires_at is None else b"\2" + time(self.expires_at),
+                MONEY[self.quantity],
+                b"\0" if self.price is None else b"\2" + MONEY[self.price],
+                MONEY[self.protection],
+                MONEY[self.fee_rate],
+                b"\0" if self.expires_at is None else b"\2" + TIMES[self.expires_at],
+                b"\0" if self.less is None else b"\2" + (b"\1" if self.less else b"\0"),
             )
         )
 
@@ -3172,12 +3180,20 @@ class Change(Record, frozen=True, kw_only=True):
             if d[i - 1] != 2:
                 raise ValueError("no such branch")
             expires_at, i = to_time(d, i)
+        less: bool | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            less = BOOLEANS[d[i]]
+            i += 1
         return cls(
             quantity=quantity,
             price=price,
             protection=protection,
             fee_rate=fee_rate,
             expires_at=expires_at,
+            less=less,
         ), i
 
     @classmethod
@@ -3188,6 +3204,7 @@ class Change(Record, frozen=True, kw_only=True):
             protection=to_money(d["protection"]),
             fee_rate=to_money(d["fee_rate"]),
             expires_at=d["expires_at"],
+            less=d["less"],
         )
 
 
@@ -3239,64 +3256,70 @@ class OrderRecord(Record, frozen=True, kw_only=True):
     slot: int | None = None  # Its number among the account's orders.
     settled: int | None = None  # How many children are of before the last change.
     change: Change | None = None
+    halted: bool | None = None  # It waits for the end of a halt: nothing of it is out.
+    wide: bool | None = None
+    swept: bool | None = None  # An operator cancelled it, with all of its symbol.
+    looking_since: int | None = None  # Since when a venue is looked for that takes what is left.
+    latest: int | None = None  # How many children are of before the last plan.
 
-    def body(self) -> bytes:
+    def body(self, *, children: bytes | None = None) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.order_id.encode())],
-                s,
-                LENGTHS[len(s := self.account_id.encode())],
-                s,
-                LENGTHS[len(s := self.client_order_id.encode())],
-                s,
-                LENGTHS[len(s := self.symbol.encode())],
-                s,
+                TEXTS[self.order_id],
+                TEXTS[self.account_id],
+                TEXTS[self.client_order_id],
+                TEXTS[self.symbol],
                 _SIDE[self.side],
                 _ORDER_TYPE[self.order_type],
                 _TIME_IN_FORCE[self.time_in_force],
                 _ORDER_STATE[self.state],
-                money(self.quantity),
-                b"\0" if self.price is None else b"\2" + money(self.price),
-                money(self.protection),
-                money(self.filled),
-                money(self.filled_quote),
-                LENGTHS[len(s := self.locked_asset.encode())],
-                s,
-                money(self.locked),
-                money(self.fee_rate),
-                (
+                MONEY[self.quantity],
+                b"\0" if self.price is None else b"\2" + MONEY[self.price],
+                MONEY[self.protection],
+                MONEY[self.filled],
+                MONEY[self.filled_quote],
+                TEXTS[self.locked_asset],
+                MONEY[self.locked],
+                MONEY[self.fee_rate],
+                children
+                if children is not None
+                else (
                     b"".join((LENGTHS[len(self.children)], *[x.body() for x in self.children], b"\0"))
                     if self.children
                     else b"\0"
                 ),
                 (b"\1" if self.planned else b"\0"),
-                money(self.unrouted),
-                LENGTHS[len(s := self.close_reason.encode())],
-                s,
+                MONEY[self.unrouted],
+                TEXTS[self.close_reason],
                 INTS[self.seq],
-                b"\0" if self.arrival_mid is None else b"\2" + money(self.arrival_mid),
-                b"\0" if self.best_single_price is None else b"\2" + money(self.best_single_price),
-                time(self.sent_at),
-                time(self.accepted_at),
+                b"\0" if self.arrival_mid is None else b"\2" + MONEY[self.arrival_mid],
+                b"\0" if self.best_single_price is None else b"\2" + MONEY[self.best_single_price],
+                TIMES[self.sent_at],
+                TIMES[self.accepted_at],
                 INTS[self.attempt],
-                b"\0" if self.stop_price is None else b"\2" + money(self.stop_price),
-                b"\0" if self.scheduled_at is None else b"\2" + time(self.scheduled_at),
-                b"\0" if self.expires_at is None else b"\2" + time(self.expires_at),
+                b"\0" if self.stop_price is None else b"\2" + MONEY[self.stop_price],
+                b"\0" if self.scheduled_at is None else b"\2" + TIMES[self.scheduled_at],
+                b"\0" if self.expires_at is None else b"\2" + TIMES[self.expires_at],
                 b"\0" if self.post_only is None else b"\2" + (b"\1" if self.post_only else b"\0"),
                 b"\0" if self.reduce_only is None else b"\2" + (b"\1" if self.reduce_only else b"\0"),
-                b"\0" if self.quote_amount is None else b"\2" + money(self.quote_amount),
+                b"\0" if self.quote_amount is None else b"\2" + MONEY[self.quote_amount],
                 b"\0" if self.algo is None else b"\2" + _ALGO[self.algo],
                 b"\0" if self.slices is None else b"\2" + INTS[self.slices],
                 b"\0" if self.window_us is None else b"\2" + LONGS[self.window_us],
-                b"\0" if self.visible is None else b"\2" + money(self.visible),
-                b"\0" if self.asked is None else b"\2" + money(self.asked),
-                b"\0" if self.released is None else b"\2" + money(self.released),
-                b"\0" if self.started_at is None else b"\2" + time(self.started_at),
+                b"\0" if self.visible is None else b"\2" + MONEY[self.visible],
+                b"\0" if self.asked is None else b"\2" + MONEY[self.asked],
+                b"\0" if self.released is None else b"\2" + MONEY[self.released],
+                b"\0" if self.started_at is None else b"\2" + TIMES[self.started_at],
                 b"\0" if self.retries is None else b"\2" + INTS[self.retries],
                 b"\0" if self.expiring is None else b"\2" + (b"\1" if self.expiring else b"\0"),
                 b"\0" if self.slot is None else b"\2" + LONGS[self.slot],
                 b"\0" if self.settled is None else b"\2" + INTS[self.settled],
                 b"\0" if self.change is None else b"\2" + self.change.body(),
+                b"\0" if self.halted is None else b"\2" + (b"\1" if self.halted else b"\0"),
+                b"\0" if self.wide is None else b"\2" + (b"\1" if self.wide else b"\0"),
+                b"\0" if self.swept is None else b"\2" + (b"\1" if self.swept else b"\0"),
+                b"\0" if self.looking_since is None else b"\2" + TIMES[self.looking_since],
+                b"\0" if self.latest is None else b"\2" + INTS[self.latest],
             )
         )
 
@@ -3660,6 +3683,44 @@ class OrderRecord(Record, frozen=True, kw_only=True):
             if d[i - 1] != 2:
                 raise ValueError("no such branch")
             change, i = Change.read(d, i)
+        halted: bool | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            halted = BOOLEANS[d[i]]
+            i += 1
+        wide: bool | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            wide = BOOLEANS[d[i]]
+            i += 1
+        swept: bool | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            swept = BOOLEANS[d[i]]
+            i += 1
+        looking_since: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            looking_since, i = to_time(d, i)
+        latest: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n < 128:
+                latest = (n >> 1) ^ -(n & 1)
+            else:
+                latest, i = long(d, i - 1)
         return cls(
             order_id=order_id,
             account_id=account_id,
@@ -3705,6 +3766,11 @@ class OrderRecord(Record, frozen=True, kw_only=True):
             slot=slot,
             settled=settled,
             change=change,
+            halted=halted,
+            wide=wide,
+            swept=swept,
+            looking_since=looking_since,
+            latest=latest,
         ), i
 
     @classmethod
@@ -3754,6 +3820,11 @@ class OrderRecord(Record, frozen=True, kw_only=True):
             slot=d["slot"],
             settled=d["settled"],
             change=None if d["change"] is None else Change.from_wire(d["change"]),
+            halted=d["halted"],
+            wide=d["wide"],
+            swept=d["swept"],
+            looking_since=d["looking_since"],
+            latest=d["latest"],
         )
 
 
@@ -3784,28 +3855,25 @@ class PlaceOrder(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.account_id.encode())],
-                s,
-                LENGTHS[len(s := self.client_order_id.encode())],
-                s,
-                LENGTHS[len(s := self.symbol.encode())],
-                s,
+                TEXTS[self.account_id],
+                TEXTS[self.client_order_id],
+                TEXTS[self.symbol],
                 _SIDE[self.side],
                 _ORDER_TYPE[self.order_type],
                 _TIME_IN_FORCE[self.time_in_force],
-                money(self.quantity),
-                b"\0" if self.price is None else b"\2" + money(self.price),
-                b"\0" if self.stop_price is None else b"\2" + money(self.stop_price),
-                b"\0" if self.scheduled_at is None else b"\2" + time(self.scheduled_at),
-                b"\0" if self.expires_at is None else b"\2" + time(self.expires_at),
-                time(self.sent_at),
+                MONEY[self.quantity],
+                b"\0" if self.price is None else b"\2" + MONEY[self.price],
+                b"\0" if self.stop_price is None else b"\2" + MONEY[self.stop_price],
+                b"\0" if self.scheduled_at is None else b"\2" + TIMES[self.scheduled_at],
+                b"\0" if self.expires_at is None else b"\2" + TIMES[self.expires_at],
+                TIMES[self.sent_at],
                 b"\0" if self.post_only is None else b"\2" + (b"\1" if self.post_only else b"\0"),
                 b"\0" if self.reduce_only is None else b"\2" + (b"\1" if self.reduce_only else b"\0"),
-                b"\0" if self.quote_amount is None else b"\2" + money(self.quote_amount),
+                b"\0" if self.quote_amount is None else b"\2" + MONEY[self.quote_amount],
                 b"\0" if self.algo is None else b"\2" + _ALGO[self.algo],
                 b"\0" if self.slices is None else b"\2" + INTS[self.slices],
                 b"\0" if self.window_us is None else b"\2" + LONGS[self.window_us],
-                b"\0" if self.visible is None else b"\2" + money(self.visible),
+                b"\0" if self.visible is None else b"\2" + MONEY[self.visible],
             )
         )
 
@@ -4018,11 +4086,10 @@ class VenuePosition(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.venue.encode())],
-                s,
-                money(self.quantity),
-                money(self.cost),
-                money(self.realised),
+                TEXTS[self.venue],
+                MONEY[self.quantity],
+                MONEY[self.cost],
+                MONEY[self.realised],
             )
         )
 
@@ -4089,18 +4156,24 @@ class Position(Record, frozen=True, kw_only=True):
     venues: tuple[VenuePosition, ...]
     fees: tuple[AssetAmount, ...]  # Paid so far, by asset; negative for rebates.
 
-    def body(self) -> bytes:
+    def body(self, *, venues: bytes | None = None, fees: bytes | None = None) -> bytes:
         return b"".join(
             (
-                money(self.quantity),
-                money(self.cost),
-                money(self.realised),
-                (
+                MONEY[self.quantity],
+                MONEY[self.cost],
+                MONEY[self.realised],
+                venues
+                if venues is not None
+                else (
                     b"".join((LENGTHS[len(self.venues)], *[x.body() for x in self.venues], b"\0"))
                     if self.venues
                     else b"\0"
                 ),
-                (b"".join((LENGTHS[len(self.fees)], *[x.body() for x in self.fees], b"\0")) if self.fees else b"\0"),
+                fees
+                if fees is not None
+                else (
+                    b"".join((LENGTHS[len(self.fees)], *[x.body() for x in self.fees], b"\0")) if self.fees else b"\0"
+                ),
             )
         )
 
@@ -4189,16 +4262,15 @@ class Quote(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.symbol.encode())],
-                s,
-                b"\0" if self.bid is None else b"\2" + money(self.bid),
-                b"\0" if self.bid_quantity is None else b"\2" + money(self.bid_quantity),
-                b"\0" if self.bid_venue is None else b"\2" + str_(self.bid_venue),
-                b"\0" if self.ask is None else b"\2" + money(self.ask),
-                b"\0" if self.ask_quantity is None else b"\2" + money(self.ask_quantity),
-                b"\0" if self.ask_venue is None else b"\2" + str_(self.ask_venue),
+                TEXTS[self.symbol],
+                b"\0" if self.bid is None else b"\2" + MONEY[self.bid],
+                b"\0" if self.bid_quantity is None else b"\2" + MONEY[self.bid_quantity],
+                b"\0" if self.bid_venue is None else b"\2" + TEXTS[self.bid_venue],
+                b"\0" if self.ask is None else b"\2" + MONEY[self.ask],
+                b"\0" if self.ask_quantity is None else b"\2" + MONEY[self.ask_quantity],
+                b"\0" if self.ask_venue is None else b"\2" + TEXTS[self.ask_venue],
                 INTS[self.venues],
-                time(self.at),
+                TIMES[self.at],
             )
         )
 
@@ -4337,13 +4409,10 @@ class RouteCancel(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.order_id.encode())],
-                s,
-                LENGTHS[len(s := self.account_id.encode())],
-                s,
-                LENGTHS[len(s := self.symbol.encode())],
-                s,
-                time(self.at),
+                TEXTS[self.order_id],
+                TEXTS[self.account_id],
+                TEXTS[self.symbol],
+                TIMES[self.at],
             )
         )
 
@@ -4398,18 +4467,18 @@ class PlannedChild(Record, frozen=True, kw_only=True):
     quantity: int
     time_in_force: TimeInForce
     expected_fee: int  # In the quote asset.
+    expected_price: int | None = None
 
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.child_id.encode())],
-                s,
-                LENGTHS[len(s := self.venue.encode())],
-                s,
-                money(self.price),
-                money(self.quantity),
+                TEXTS[self.child_id],
+                TEXTS[self.venue],
+                MONEY[self.price],
+                MONEY[self.quantity],
                 _TIME_IN_FORCE[self.time_in_force],
-                money(self.expected_fee),
+                MONEY[self.expected_fee],
+                b"\0" if self.expected_price is None else b"\2" + MONEY[self.expected_price],
             )
         )
 
@@ -4458,6 +4527,20 @@ class PlannedChild(Record, frozen=True, kw_only=True):
         if n > 16 and not -MAX_MONEY < expected_fee < MAX_MONEY:
             raise ValueError("a decimal that does not fit decimal(20,8)")
         i = j
+        expected_price: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            expected_price = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < expected_price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         return cls(
             child_id=child_id,
             venue=venue,
@@ -4465,6 +4548,7 @@ class PlannedChild(Record, frozen=True, kw_only=True):
             quantity=quantity,
             time_in_force=time_in_force,
             expected_fee=expected_fee,
+            expected_price=expected_price,
         ), i
 
     @classmethod
@@ -4476,6 +4560,7 @@ class PlannedChild(Record, frozen=True, kw_only=True):
             quantity=to_money(d["quantity"]),
             time_in_force=TimeInForce(d["time_in_force"]),
             expected_fee=to_money(d["expected_fee"]),
+            expected_price=None if d["expected_price"] is None else to_money(d["expected_price"]),
         )
 
 
@@ -4497,18 +4582,16 @@ class Candidate(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.venue.encode())],
-                s,
+                TEXTS[self.venue],
                 (b"\1" if self.eligible else b"\0"),
-                LENGTHS[len(s := self.reason.encode())],
-                s,
-                money(self.score),
-                money(self.price_score),
-                money(self.latency_score),
-                money(self.reliability_score),
-                money(self.liquidity_score),
-                b"\0" if self.average_price is None else b"\2" + money(self.average_price),
-                money(self.filled),
+                TEXTS[self.reason],
+                MONEY[self.score],
+                MONEY[self.price_score],
+                MONEY[self.latency_score],
+                MONEY[self.reliability_score],
+                MONEY[self.liquidity_score],
+                b"\0" if self.average_price is None else b"\2" + MONEY[self.average_price],
+                MONEY[self.filled],
             )
         )
 
@@ -4644,35 +4727,39 @@ class RoutePlan(Record, frozen=True, kw_only=True):
     best_single_venue: str | None = None
     best_single_price: int | None = None  # All-in price of the same quantity at the best single venue.
     planned_at: int
+    side: Side | None = None
+    quantity: int | None = None  # Asked for.
 
-    def body(self) -> bytes:
+    def body(self, *, children: bytes | None = None, candidates: bytes | None = None) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.order_id.encode())],
-                s,
-                LENGTHS[len(s := self.account_id.encode())],
-                s,
-                LENGTHS[len(s := self.symbol.encode())],
-                s,
+                TEXTS[self.order_id],
+                TEXTS[self.account_id],
+                TEXTS[self.symbol],
                 INTS[self.attempt],
-                (
+                children
+                if children is not None
+                else (
                     b"".join((LENGTHS[len(self.children)], *[x.body() for x in self.children], b"\0"))
                     if self.children
                     else b"\0"
                 ),
-                money(self.unrouted),
-                LENGTHS[len(s := self.reason.encode())],
-                s,
-                (
+                MONEY[self.unrouted],
+                TEXTS[self.reason],
+                candidates
+                if candidates is not None
+                else (
                     b"".join((LENGTHS[len(self.candidates)], *[x.body() for x in self.candidates], b"\0"))
                     if self.candidates
                     else b"\0"
                 ),
-                b"\0" if self.arrival_mid is None else b"\2" + money(self.arrival_mid),
-                b"\0" if self.average_price is None else b"\2" + money(self.average_price),
-                b"\0" if self.best_single_venue is None else b"\2" + str_(self.best_single_venue),
-                b"\0" if self.best_single_price is None else b"\2" + money(self.best_single_price),
-                time(self.planned_at),
+                b"\0" if self.arrival_mid is None else b"\2" + MONEY[self.arrival_mid],
+                b"\0" if self.average_price is None else b"\2" + MONEY[self.average_price],
+                b"\0" if self.best_single_venue is None else b"\2" + TEXTS[self.best_single_venue],
+                b"\0" if self.best_single_price is None else b"\2" + MONEY[self.best_single_price],
+                TIMES[self.planned_at],
+                b"\0" if self.side is None else b"\2" + _SIDE[self.side],
+                b"\0" if self.quantity is None else b"\2" + MONEY[self.quantity],
             )
         )
 
@@ -4796,6 +4883,27 @@ class RoutePlan(Record, frozen=True, kw_only=True):
                 raise ValueError("a decimal that does not fit decimal(20,8)")
             i = j
         planned_at, i = to_time(d, i)
+        side: Side | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            side = _SIDE_AT[d[i]]
+            i += 1
+        quantity: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            quantity = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         return cls(
             order_id=order_id,
             account_id=account_id,
@@ -4810,6 +4918,214 @@ class RoutePlan(Record, frozen=True, kw_only=True):
             best_single_venue=best_single_venue,
             best_single_price=best_single_price,
             planned_at=planned_at,
+            side=side,
+            quantity=quantity,
+        ), i
+
+    @classmethod
+    def read_brief(cls, d: bytes, i: int) -> tuple[RoutePlan, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        order_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        account_id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        symbol = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n < 128:
+            attempt = (n >> 1) ^ -(n & 1)
+        else:
+            attempt, i = long(d, i - 1)
+        children_: list[PlannedChild] = []
+        n, i = long(d, i)
+        while n:
+            if n < 0:
+                _, i = long(d, i)
+            for _ in range(abs(n)):
+                children_item, i = PlannedChild.read(d, i)
+                children_.append(children_item)
+            n, i = long(d, i)
+        children = tuple(children_)
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        unrouted = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < unrouted < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        reason = d[i:j].decode()
+        i = j
+        n, i = long(d, i)
+        while n:
+            if n < 0:
+                n, i = long(d, i)
+                if n < 0:
+                    raise ValueError("a negative size")
+                i += n
+            else:
+                for _ in range(n):
+                    n = d[i]
+                    if n & 129:
+                        n, i = length(d, i + 1)
+                        i += n >> 1
+                    else:
+                        i += 1 + (n >> 1)
+                    i += 1
+                    n = d[i]
+                    if n & 129:
+                        n, i = length(d, i + 1)
+                        i += n >> 1
+                    else:
+                        i += 1 + (n >> 1)
+                    n = d[i]
+                    if n & 129:
+                        n, i = length(d, i + 1)
+                        i += n >> 1
+                    else:
+                        i += 1 + (n >> 1)
+                    n = d[i]
+                    if n & 129:
+                        n, i = length(d, i + 1)
+                        i += n >> 1
+                    else:
+                        i += 1 + (n >> 1)
+                    n = d[i]
+                    if n & 129:
+                        n, i = length(d, i + 1)
+                        i += n >> 1
+                    else:
+                        i += 1 + (n >> 1)
+                    n = d[i]
+                    if n & 129:
+                        n, i = length(d, i + 1)
+                        i += n >> 1
+                    else:
+                        i += 1 + (n >> 1)
+                    n = d[i]
+                    if n & 129:
+                        n, i = length(d, i + 1)
+                        i += n >> 1
+                    else:
+                        i += 1 + (n >> 1)
+                    i += 1
+                    if d[i - 1]:
+                        if d[i - 1] != 2:
+                            raise ValueError("no such branch")
+                        n = d[i]
+                        if n & 129:
+                            n, i = length(d, i + 1)
+                            i += n >> 1
+                        else:
+                            i += 1 + (n >> 1)
+                    n = d[i]
+                    if n & 129:
+                        n, i = length(d, i + 1)
+                        i += n >> 1
+                    else:
+                        i += 1 + (n >> 1)
+            n, i = long(d, i)
+        arrival_mid: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            arrival_mid = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < arrival_mid < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            if n & 129:
+                n, i = length(d, i + 1)
+                i += n >> 1
+            else:
+                i += 1 + (n >> 1)
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            if n & 129:
+                n, i = length(d, i + 1)
+                i += n >> 1
+            else:
+                i += 1 + (n >> 1)
+        best_single_price: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            best_single_price = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < best_single_price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        planned_at, i = to_time(d, i)
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            i += 1
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            if n & 129:
+                n, i = length(d, i + 1)
+                i += n >> 1
+            else:
+                i += 1 + (n >> 1)
+        return cls(
+            order_id=order_id,
+            account_id=account_id,
+            symbol=symbol,
+            attempt=attempt,
+            children=children,
+            unrouted=unrouted,
+            reason=reason,
+            candidates=(),
+            arrival_mid=arrival_mid,
+            average_price=None,
+            best_single_venue=None,
+            best_single_price=best_single_price,
+            planned_at=planned_at,
+            side=None,
+            quantity=None,
         ), i
 
     @classmethod
@@ -4828,6 +5144,8 @@ class RoutePlan(Record, frozen=True, kw_only=True):
             best_single_venue=d["best_single_venue"],
             best_single_price=None if d["best_single_price"] is None else to_money(d["best_single_price"]),
             planned_at=d["planned_at"],
+            side=None if d["side"] is None else Side(d["side"]),
+            quantity=None if d["quantity"] is None else to_money(d["quantity"]),
         )
 
 
@@ -4848,26 +5166,34 @@ class RouteRequest(Record, frozen=True, kw_only=True):
     stop_price: int | None = None
     expires_at: int | None = None
     post_only: bool | None = None  # No child of it may take.
+    avoid: tuple[str, ...] | None = None  # Venues that refused it: not to be asked again.
+    asked_at: int | None = None
 
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.order_id.encode())],
-                s,
-                LENGTHS[len(s := self.account_id.encode())],
-                s,
-                LENGTHS[len(s := self.symbol.encode())],
-                s,
+                TEXTS[self.order_id],
+                TEXTS[self.account_id],
+                TEXTS[self.symbol],
                 _SIDE[self.side],
                 _ORDER_TYPE[self.order_type],
                 _TIME_IN_FORCE[self.time_in_force],
-                money(self.quantity),
-                money(self.price),
+                MONEY[self.quantity],
+                MONEY[self.price],
                 INTS[self.attempt],
-                time(self.accepted_at),
-                b"\0" if self.stop_price is None else b"\2" + money(self.stop_price),
-                b"\0" if self.expires_at is None else b"\2" + time(self.expires_at),
+                TIMES[self.accepted_at],
+                b"\0" if self.stop_price is None else b"\2" + MONEY[self.stop_price],
+                b"\0" if self.expires_at is None else b"\2" + TIMES[self.expires_at],
                 b"\0" if self.post_only is None else b"\2" + (b"\1" if self.post_only else b"\0"),
+                b"\0"
+                if self.avoid is None
+                else b"\2"
+                + (
+                    b"".join((LENGTHS[len(self.avoid)], *[TEXTS[x] for x in self.avoid], b"\0"))
+                    if self.avoid
+                    else b"\0"
+                ),
+                b"\0" if self.asked_at is None else b"\2" + TIMES[self.asked_at],
             )
         )
 
@@ -4952,6 +5278,33 @@ class RouteRequest(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             post_only = BOOLEANS[d[i]]
             i += 1
+        avoid: tuple[str, ...] | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            avoid_: list[str] = []
+            n, i = long(d, i)
+            while n:
+                if n < 0:
+                    _, i = long(d, i)
+                for _ in range(abs(n)):
+                    n = d[i]
+                    i += 1
+                    if n & 129:
+                        n, i = length(d, i)
+                    j = i + (n >> 1)
+                    avoid_item = d[i:j].decode()
+                    i = j
+                    avoid_.append(avoid_item)
+                n, i = long(d, i)
+            avoid = tuple(avoid_)
+        asked_at: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            asked_at, i = to_time(d, i)
         return cls(
             order_id=order_id,
             account_id=account_id,
@@ -4966,6 +5319,8 @@ class RouteRequest(Record, frozen=True, kw_only=True):
             stop_price=stop_price,
             expires_at=expires_at,
             post_only=post_only,
+            avoid=avoid,
+            asked_at=asked_at,
         ), i
 
     @classmethod
@@ -4984,6 +5339,8 @@ class RouteRequest(Record, frozen=True, kw_only=True):
             stop_price=None if d["stop_price"] is None else to_money(d["stop_price"]),
             expires_at=d["expires_at"],
             post_only=d["post_only"],
+            avoid=None if d["avoid"] is None else tuple(d["avoid"]),
+            asked_at=d["asked_at"],
         )
 
 
@@ -4993,12 +5350,14 @@ class RouteStatusKind(StrEnum):
     TRIGGERED = "TRIGGERED"
     DISARMED = "DISARMED"
     HALTED = "HALTED"
+    RESUMED = "RESUMED"
 
 
 _ROUTE_STATUS_KIND: Final = {
     RouteStatusKind.TRIGGERED: b"\x00",
     RouteStatusKind.DISARMED: b"\x02",
     RouteStatusKind.HALTED: b"\x04",
+    RouteStatusKind.RESUMED: b"\x06",
 }
 _ROUTE_STATUS_KIND_AT: Final = {index[0]: symbol for symbol, index in _ROUTE_STATUS_KIND.items()}
 
@@ -5019,18 +5378,14 @@ class RouteStatus(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.order_id.encode())],
-                s,
-                LENGTHS[len(s := self.account_id.encode())],
-                s,
-                LENGTHS[len(s := self.symbol.encode())],
-                s,
+                TEXTS[self.order_id],
+                TEXTS[self.account_id],
+                TEXTS[self.symbol],
                 INTS[self.attempt],
                 _ROUTE_STATUS_KIND[self.kind],
-                b"\0" if self.price is None else b"\2" + money(self.price),
-                LENGTHS[len(s := self.reason.encode())],
-                s,
-                time(self.at),
+                b"\0" if self.price is None else b"\2" + MONEY[self.price],
+                TEXTS[self.reason],
+                TIMES[self.at],
             )
         )
 
@@ -5131,7 +5486,7 @@ _TRADING_STATUS_AT: Final = {index[0]: symbol for symbol, index in _TRADING_STAT
 
 
 class SetLimits(Record, frozen=True, kw_only=True):
-    """Command: an account's limits, or with account_id * everybody's. Absent fields mean the default. Key: account_id."""
+    """Command: what changes of an account's limits; an absent field stays what it was, at first the default. With account_id * everybody's, whole. Key: account_id."""
 
     AVRO: ClassVar[str] = "bestex.SetLimits"
     account_id: str
@@ -5150,24 +5505,23 @@ class SetLimits(Record, frozen=True, kw_only=True):
     order_rate: int | None = None  # Orders a second.
     modify_rate: int | None = None  # Changes a second.
     sent_at: int
+    unset: tuple[str, ...] | None = None  # Fields that are the default again; position.ASSET is one of max_positions.
 
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.account_id.encode())],
-                s,
-                LENGTHS[len(s := self.command_id.encode())],
-                s,
+                TEXTS[self.account_id],
+                TEXTS[self.command_id],
                 b"\0" if self.state is None else b"\2" + _TRADING_STATUS[self.state],
                 b"\0" if self.sanctioned is None else b"\2" + (b"\1" if self.sanctioned else b"\0"),
                 b"\0" if self.kyc_tier is None else b"\2" + INTS[self.kyc_tier],
                 b"\0" if self.min_tier is None else b"\2" + INTS[self.min_tier],
-                b"\0" if self.max_quantity is None else b"\2" + money(self.max_quantity),
-                b"\0" if self.max_notional is None else b"\2" + money(self.max_notional),
-                b"\0" if self.collar is None else b"\2" + money(self.collar),
+                b"\0" if self.max_quantity is None else b"\2" + MONEY[self.max_quantity],
+                b"\0" if self.max_notional is None else b"\2" + MONEY[self.max_notional],
+                b"\0" if self.collar is None else b"\2" + MONEY[self.collar],
                 b"\0" if self.max_open_orders is None else b"\2" + INTS[self.max_open_orders],
-                b"\0" if self.max_day_notional is None else b"\2" + money(self.max_day_notional),
-                b"\0" if self.max_account_position is None else b"\2" + money(self.max_account_position),
+                b"\0" if self.max_day_notional is None else b"\2" + MONEY[self.max_day_notional],
+                b"\0" if self.max_account_position is None else b"\2" + MONEY[self.max_account_position],
                 b"\0"
                 if self.max_positions is None
                 else b"\2"
@@ -5178,7 +5532,15 @@ class SetLimits(Record, frozen=True, kw_only=True):
                 ),
                 b"\0" if self.order_rate is None else b"\2" + INTS[self.order_rate],
                 b"\0" if self.modify_rate is None else b"\2" + INTS[self.modify_rate],
-                time(self.sent_at),
+                TIMES[self.sent_at],
+                b"\0"
+                if self.unset is None
+                else b"\2"
+                + (
+                    b"".join((LENGTHS[len(self.unset)], *[TEXTS[x] for x in self.unset], b"\0"))
+                    if self.unset
+                    else b"\0"
+                ),
             )
         )
 
@@ -5353,6 +5715,27 @@ class SetLimits(Record, frozen=True, kw_only=True):
             else:
                 modify_rate, i = long(d, i - 1)
         sent_at, i = to_time(d, i)
+        unset: tuple[str, ...] | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            unset_: list[str] = []
+            n, i = long(d, i)
+            while n:
+                if n < 0:
+                    _, i = long(d, i)
+                for _ in range(abs(n)):
+                    n = d[i]
+                    i += 1
+                    if n & 129:
+                        n, i = length(d, i)
+                    j = i + (n >> 1)
+                    unset_item = d[i:j].decode()
+                    i = j
+                    unset_.append(unset_item)
+                n, i = long(d, i)
+            unset = tuple(unset_)
         return cls(
             account_id=account_id,
             command_id=command_id,
@@ -5370,6 +5753,7 @@ class SetLimits(Record, frozen=True, kw_only=True):
             order_rate=order_rate,
             modify_rate=modify_rate,
             sent_at=sent_at,
+            unset=unset,
         ), i
 
     @classmethod
@@ -5393,6 +5777,7 @@ class SetLimits(Record, frozen=True, kw_only=True):
             order_rate=d["order_rate"],
             modify_rate=d["modify_rate"],
             sent_at=d["sent_at"],
+            unset=None if d["unset"] is None else tuple(d["unset"]),
         )
 
 
@@ -5412,17 +5797,14 @@ class Trade(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.venue.encode())],
-                s,
-                LENGTHS[len(s := self.symbol.encode())],
-                s,
-                LENGTHS[len(s := self.trade_id.encode())],
-                s,
-                money(self.price),
-                money(self.quantity),
+                TEXTS[self.venue],
+                TEXTS[self.symbol],
+                TEXTS[self.trade_id],
+                MONEY[self.price],
+                MONEY[self.quantity],
                 b"\0" if self.side is None else b"\2" + _SIDE[self.side],
-                b"\0" if self.venue_at is None else b"\2" + time(self.venue_at),
-                time(self.received_at),
+                b"\0" if self.venue_at is None else b"\2" + TIMES[self.venue_at],
+                TIMES[self.received_at],
             )
         )
 
@@ -5521,16 +5903,13 @@ class TradingState(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.scope.encode())],
-                s,
+                TEXTS[self.scope],
                 _TRADING_STATUS[self.state],
                 b"\0" if self.market_only is None else b"\2" + (b"\1" if self.market_only else b"\0"),
-                b"\0" if self.until is None else b"\2" + time(self.until),
-                LENGTHS[len(s := self.reason.encode())],
-                s,
-                LENGTHS[len(s := self.actor.encode())],
-                s,
-                time(self.at),
+                b"\0" if self.until is None else b"\2" + TIMES[self.until],
+                TEXTS[self.reason],
+                TEXTS[self.actor],
+                TIMES[self.at],
             )
         )
 
@@ -5628,15 +6007,12 @@ class Transfer(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.transfer_id.encode())],
-                s,
-                LENGTHS[len(s := self.account_id.encode())],
-                s,
+                TEXTS[self.transfer_id],
+                TEXTS[self.account_id],
                 _TRANSFER_KIND[self.kind],
-                LENGTHS[len(s := self.asset.encode())],
-                s,
-                money(self.amount),
-                time(self.sent_at),
+                TEXTS[self.asset],
+                MONEY[self.amount],
+                TIMES[self.sent_at],
             )
         )
 
@@ -5696,6 +6072,310 @@ class Transfer(Record, frozen=True, kw_only=True):
         )
 
 
+class VenueAlertKind(StrEnum):
+    """ORPHAN_ORDER: open there, named like a child of ours, and none of ours; CLOSED_ORDER_OPEN: open there, closed here; FOREIGN_ORDER: open there and not ours at all, at an account that is ours alone; BALANCE_DRIFT: a balance is not what our fills make of it; STREAM_SILENT: polls found what the user stream should have told; UNRESOLVED_CHILD: for a minute and more it could not be found out whether a child was taken, what it filled, or where it went."""
+
+    ORPHAN_ORDER = "ORPHAN_ORDER"
+    CLOSED_ORDER_OPEN = "CLOSED_ORDER_OPEN"
+    FOREIGN_ORDER = "FOREIGN_ORDER"
+    BALANCE_DRIFT = "BALANCE_DRIFT"
+    STREAM_SILENT = "STREAM_SILENT"
+    UNRESOLVED_CHILD = "UNRESOLVED_CHILD"
+
+
+_VENUE_ALERT_KIND: Final = {
+    VenueAlertKind.ORPHAN_ORDER: b"\x00",
+    VenueAlertKind.CLOSED_ORDER_OPEN: b"\x02",
+    VenueAlertKind.FOREIGN_ORDER: b"\x04",
+    VenueAlertKind.BALANCE_DRIFT: b"\x06",
+    VenueAlertKind.STREAM_SILENT: b"\x08",
+    VenueAlertKind.UNRESOLVED_CHILD: b"\x0a",
+}
+_VENUE_ALERT_KIND_AT: Final = {index[0]: symbol for symbol, index in _VENUE_ALERT_KIND.items()}
+
+
+class VenueAlertState(StrEnum):
+    """Whether it is so, or is over."""
+
+    RAISED = "RAISED"
+    CLEARED = "CLEARED"
+
+
+_VENUE_ALERT_STATE: Final = {
+    VenueAlertState.RAISED: b"\x00",
+    VenueAlertState.CLEARED: b"\x02",
+}
+_VENUE_ALERT_STATE_AT: Final = {index[0]: symbol for symbol, index in _VENUE_ALERT_STATE.items()}
+
+
+class VenueAlert(Record, frozen=True, kw_only=True):
+    """Something at a venue is not as we know it, or is again. Key: id."""
+
+    AVRO: ClassVar[str] = "bestex.VenueAlert"
+    id: str
+    venue: str
+    kind: VenueAlertKind
+    state: VenueAlertState
+    asset: str | None = None  # Of a BALANCE_DRIFT.
+    expected: int | None = None
+    found: int | None = None
+    symbol: str | None = None  # Of an order.
+    child_id: str | None = None  # Of an order of ours.
+    client_order_id: str | None = None  # Of an order: the client's id as the venue has it.
+    venue_order_id: str | None = None  # Of an order: the venue's own id.
+    detail: str  # In words.
+    raised_at: int
+    at: int  # When it was raised or cleared.
+
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                TEXTS[self.id],
+                TEXTS[self.venue],
+                _VENUE_ALERT_KIND[self.kind],
+                _VENUE_ALERT_STATE[self.state],
+                b"\0" if self.asset is None else b"\2" + TEXTS[self.asset],
+                b"\0" if self.expected is None else b"\2" + MONEY[self.expected],
+                b"\0" if self.found is None else b"\2" + MONEY[self.found],
+                b"\0" if self.symbol is None else b"\2" + TEXTS[self.symbol],
+                b"\0" if self.child_id is None else b"\2" + TEXTS[self.child_id],
+                b"\0" if self.client_order_id is None else b"\2" + TEXTS[self.client_order_id],
+                b"\0" if self.venue_order_id is None else b"\2" + TEXTS[self.venue_order_id],
+                TEXTS[self.detail],
+                TIMES[self.raised_at],
+                TIMES[self.at],
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[VenueAlert, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        id = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        venue = d[i:j].decode()
+        i = j
+        kind = _VENUE_ALERT_KIND_AT[d[i]]
+        i += 1
+        state = _VENUE_ALERT_STATE_AT[d[i]]
+        i += 1
+        asset: str | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            asset = d[i:j].decode()
+            i = j
+        expected: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            expected = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < expected < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        found: int | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            found = int.from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < found < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
+        symbol: str | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            symbol = d[i:j].decode()
+            i = j
+        child_id: str | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            child_id = d[i:j].decode()
+            i = j
+        client_order_id: str | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            client_order_id = d[i:j].decode()
+            i = j
+        venue_order_id: str | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            n = d[i]
+            i += 1
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            venue_order_id = d[i:j].decode()
+            i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        detail = d[i:j].decode()
+        i = j
+        raised_at, i = to_time(d, i)
+        at, i = to_time(d, i)
+        return cls(
+            id=id,
+            venue=venue,
+            kind=kind,
+            state=state,
+            asset=asset,
+            expected=expected,
+            found=found,
+            symbol=symbol,
+            child_id=child_id,
+            client_order_id=client_order_id,
+            venue_order_id=venue_order_id,
+            detail=detail,
+            raised_at=raised_at,
+            at=at,
+        ), i
+
+    @classmethod
+    def from_wire(cls, d: dict[str, Any]) -> VenueAlert:
+        return cls(
+            id=d["id"],
+            venue=d["venue"],
+            kind=VenueAlertKind(d["kind"]),
+            state=VenueAlertState(d["state"]),
+            asset=d["asset"],
+            expected=None if d["expected"] is None else to_money(d["expected"]),
+            found=None if d["found"] is None else to_money(d["found"]),
+            symbol=d["symbol"],
+            child_id=d["child_id"],
+            client_order_id=d["client_order_id"],
+            venue_order_id=d["venue_order_id"],
+            detail=d["detail"],
+            raised_at=d["raised_at"],
+            at=d["at"],
+        )
+
+
+class VenueBalance(Record, frozen=True, kw_only=True):
+    """What our account at a venue has of an asset. Key: venue and asset, joined by a bar."""
+
+    AVRO: ClassVar[str] = "bestex.VenueBalance"
+    venue: str
+    asset: str
+    free: int  # May be spent on new orders.
+    locked: int  # In open orders there.
+    at: int
+
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                TEXTS[self.venue],
+                TEXTS[self.asset],
+                MONEY[self.free],
+                MONEY[self.locked],
+                TIMES[self.at],
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[VenueBalance, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        venue = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        asset = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        free = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < free < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        locked = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < locked < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        at, i = to_time(d, i)
+        return cls(
+            venue=venue,
+            asset=asset,
+            free=free,
+            locked=locked,
+            at=at,
+        ), i
+
+    @classmethod
+    def from_wire(cls, d: dict[str, Any]) -> VenueBalance:
+        return cls(
+            venue=d["venue"],
+            asset=d["asset"],
+            free=to_money(d["free"]),
+            locked=to_money(d["locked"]),
+            at=d["at"],
+        )
+
+
 class VenueStatus(StrEnum):
     """Whether a venue may be traded on."""
 
@@ -5728,14 +6408,12 @@ class VenueHealth(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.venue.encode())],
-                s,
+                TEXTS[self.venue],
                 _VENUE_STATUS[self.status],
                 LONGS[self.latency_us],
-                money(self.success_rate),
-                LENGTHS[len(s := self.reason.encode())],
-                s,
-                time(self.at),
+                MONEY[self.success_rate],
+                TEXTS[self.reason],
+                TIMES[self.at],
             )
         )
 
@@ -5794,6 +6472,116 @@ class VenueHealth(Record, frozen=True, kw_only=True):
         )
 
 
+class VenueHolding(Record, frozen=True, kw_only=True):
+    """One asset."""
+
+    AVRO: ClassVar[str] = "bestex.VenueHolding"
+    asset: str
+    amount: int
+    sure: bool
+
+    def body(self) -> bytes:
+        return b"".join(
+            (
+                TEXTS[self.asset],
+                MONEY[self.amount],
+                (b"\1" if self.sure else b"\0"),
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[VenueHolding, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        asset = d[i:j].decode()
+        i = j
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        amount = int.from_bytes(d[i:j], "big", signed=True)
+        if n > 16 and not -MAX_MONEY < amount < MAX_MONEY:
+            raise ValueError("a decimal that does not fit decimal(20,8)")
+        i = j
+        sure = BOOLEANS[d[i]]
+        i += 1
+        return cls(
+            asset=asset,
+            amount=amount,
+            sure=sure,
+        ), i
+
+    @classmethod
+    def from_wire(cls, d: dict[str, Any]) -> VenueHolding:
+        return cls(
+            asset=d["asset"],
+            amount=to_money(d["amount"]),
+            sure=d["sure"],
+        )
+
+
+class VenueLedger(Record, frozen=True, kw_only=True):
+    """Journal value: what our account at a venue must hold. Key: ledger and venue, joined by a bar."""
+
+    AVRO: ClassVar[str] = "bestex.VenueLedger"
+    venue: str
+    holdings: tuple[VenueHolding, ...]
+    at: int  # When it was counted first.
+
+    def body(self, *, holdings: bytes | None = None) -> bytes:
+        return b"".join(
+            (
+                TEXTS[self.venue],
+                holdings
+                if holdings is not None
+                else (
+                    b"".join((LENGTHS[len(self.holdings)], *[x.body() for x in self.holdings], b"\0"))
+                    if self.holdings
+                    else b"\0"
+                ),
+                TIMES[self.at],
+            )
+        )
+
+    @classmethod
+    def read(cls, d: bytes, i: int) -> tuple[VenueLedger, int]:
+        n = d[i]
+        i += 1
+        if n & 129:
+            n, i = length(d, i)
+        j = i + (n >> 1)
+        venue = d[i:j].decode()
+        i = j
+        holdings_: list[VenueHolding] = []
+        n, i = long(d, i)
+        while n:
+            if n < 0:
+                _, i = long(d, i)
+            for _ in range(abs(n)):
+                holdings_item, i = VenueHolding.read(d, i)
+                holdings_.append(holdings_item)
+            n, i = long(d, i)
+        holdings = tuple(holdings_)
+        at, i = to_time(d, i)
+        return cls(
+            venue=venue,
+            holdings=holdings,
+            at=at,
+        ), i
+
+    @classmethod
+    def from_wire(cls, d: dict[str, Any]) -> VenueLedger:
+        return cls(
+            venue=d["venue"],
+            holdings=tuple(VenueHolding.from_wire(x) for x in d["holdings"]),
+            at=d["at"],
+        )
+
+
 RECORDS: tuple[type[Record], ...] = (
     AccountState,
     BookUpdate,
@@ -5822,5 +6610,8 @@ RECORDS: tuple[type[Record], ...] = (
     Trade,
     TradingState,
     Transfer,
+    VenueAlert,
+    VenueBalance,
     VenueHealth,
+    VenueLedger,
 )

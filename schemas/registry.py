@@ -11,12 +11,16 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, Schema
 
 from schemas.codec import RegistryUnavailable
 
+FETCH_SECONDS = 3
+
 
 class ConfluentRegistry:
     """`schemas.codec.Registry` over a server with Confluent's API. `url` may hold `user:password@`."""
 
     def __init__(self, url: str) -> None:
         self._client = SchemaRegistryClient({"url": url, "timeout": 10})
+        # Whoever asks for a schema has records waiting and asks again by itself.
+        self._fetching = SchemaRegistryClient({"url": url, "timeout": FETCH_SECONDS, "max.retries": 0})
 
     def register(self, name: str, schema: str) -> int:
         try:
@@ -34,7 +38,7 @@ class ConfluentRegistry:
 
     def fetch(self, schema_id: int) -> str | None:
         try:
-            return self._client.get_schema(schema_id).schema_str
+            return self._fetching.get_schema(schema_id).schema_str
         except SchemaRegistryError as error:
             if error.http_status_code == 404:
                 return None

@@ -30,6 +30,8 @@ WEEK = 7 * 86_400_000
 TOPICS: tuple[Topic, ...] = (
     Topic("orders.commands", "account_id", (r.PlaceOrder, r.CancelOrder, r.CancelAll, r.ModifyOrder)),
     Topic("account.transfers", "account_id", (r.Transfer,)),
+    # a cancel of a symbol in all accounts, one copy a partition; the accounts agent's own
+    Topic("orders.sweeps", "symbol", (r.CancelAll,)),
     Topic("account.limits", "account_id", (r.SetLimits,)),
     Topic("exchange.acks", "account_id", (r.RoutePlan, r.RouteStatus, r.ExecutionReport)),
     Topic("orders.events", "account_id", (r.OrderEvent,), retention_ms=-1),
@@ -43,8 +45,11 @@ TOPICS: tuple[Topic, ...] = (
     Topic("trading.states", "scope", (r.TradingState,), compact=True),
     Topic("venue.orders", "venue", (r.ChildOrder, r.ChildCancel)),
     # the execution connector's own: the same number of partitions as venue.orders, partition for partition
-    Topic("execution.journal", "child_id", (r.ExecutionState,), compact=True),
+    Topic("execution.journal", "child_id", (r.ExecutionState, r.VenueLedger, r.VenueAlert), compact=True),
     Topic("venue.health", "venue", (r.VenueHealth,), partitions=1, compact=True),
+    Topic("venue.balances", "venue and asset", (r.VenueBalance,), partitions=1, compact=True),
+    # few, and a venue's past is asked for long after
+    Topic("venue.alerts", "id", (r.VenueAlert,), partitions=1, retention_ms=-1),
     Topic("instruments", "venue and symbol", (r.Instrument,), partitions=1, compact=True),
 )
 BY_NAME = {t.name: t for t in TOPICS}

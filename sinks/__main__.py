@@ -11,9 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import signal
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +20,7 @@ from typing import Any
 
 from schemas.codec import Codec
 from schemas.registry import ConfluentRegistry
+from sinks.leaving import told_to_leave
 from sinks.registry import SINKS, load
 from sinks.runner import Runner
 
@@ -37,9 +36,7 @@ def kafka(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def main(name: str, config: Mapping[str, Any]) -> None:
     """Run until a signal says to leave."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = told_to_leave()
     sink = load(name, config)
     runner = Runner(
         name,

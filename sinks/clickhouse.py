@@ -1,4 +1,4 @@
-"""Order events, fills and quotes into ClickHouse, row for record, for analysts. Nothing lost, nothing doubled, money exact.
+"""Order events, fills, routing decisions, quotes and venues' alerts into ClickHouse, row for record, for analysts. Nothing lost, nothing doubled, money exact.
 
 How a record comes to stand there once, whatever is killed when:
 
@@ -9,6 +9,7 @@ How a record comes to stand there once, whatever is killed when:
 * an insert whose answer did not come may have happened. Before anything else is written ClickHouse is asked again how far it came;
 * the first insert may still be under way then: its block carries a token made of its places in the log, so that the same block cannot
   be taken twice, and it runs out of time at the server before the client gives up on it;
+* records of a topic that have no table (a venue's reports among the plans) leave no trace, and are passed over again after a restart;
 * what remains is a writer that was suspended in the middle and goes on after its partitions became another's. Its rows have the
   sorting key of those already there, which the table's engine makes one (`FINAL`, and the views, at once; else the next merge).
 
@@ -35,8 +36,9 @@ from clickhouse_connect.datatypes.registry import get_from_name
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, ProgrammingError
 from clickhouse_connect.driver.insert import InsertContext
 
-from schemas.records import Fill, OrderEvent, Quote, Record
+from schemas.records import Fill, OrderEvent, Quote, Record, RoutePlan, VenueAlert
 from schemas.status import public_status
+from schemas.topics import BY_NAME
 from sinks.base import Later, Place, Refused, Rewind, Row, Settings, Sink
 
 log = logging.getLogger(__name__)
@@ -76,7 +78,10 @@ def _status(rows: Sequence[Row]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Where a topic's records go. `columns` says where a column's values come from when not from the field of its name."""
+    """Where a topic's records of one kind go; its others have no table. `times`: the fields that must fit, that of the rows' months first.
+
+    `columns` says where a column's values come from when not from the field of its name.
+    """
 
     name: str
     topic: str
@@ -85,7 +90,10 @@ class Table:
     columns: Mapping[str, Values] = field(default_factory=dict)
 
 
-_BALANCE = ("asset", "available_delta", "locked_delta", "available", "locked")
+_BALANCE = ("asset", *(f"{n}{d}" for n in ("available", "locked", "owed", "held") for d in ("_delta", "")))
+_CHILD = ("child_id", "venue", "price", "quantity", "time_in_force", "expected_fee", "expected_price")
+_SCORES = ("score", "price_score", "latency_score", "reliability_score", "liquidity_score")
+_CANDIDATE = ("venue", "eligible", "reason", *_SCORES, "average_price", "filled")
 _PLACE: Mapping[str, Values] = {
     "kafka_topic": lambda rows: [r.topic for r in rows],
     "kafka_partition": lambda rows: [r.partition for r in rows],
@@ -97,7 +105,7 @@ TABLES = (
         "order_events",
         "orders.events",
         OrderEvent,
-        times=("at", "sent_at"),
+        times=("at", "sent_at", "scheduled_at", "expires_at"),
         columns={
             "status": _status,
             **{n: _or_empty(n) for n in ("side", "order_type", "time_in_force", "venue", "child_id", "trade_id")},
@@ -118,6 +126,24 @@ TABLES = (
         times=("at",),
         columns={n: _or_empty(n) for n in ("bid_venue", "ask_venue")},
     ),
+    Table(
+        "route_plans",
+        "exchange.acks",
+        RoutePlan,
+        times=("planned_at",),
+        columns={
+            **{n: _or_empty(n) for n in ("side", "best_single_venue")},
+            **{f"children.{n}": _nested("children", n) for n in _CHILD},
+            **{f"candidates.{n}": _nested("candidates", n) for n in _CANDIDATE},
+        },
+    ),
+    Table(
+        "venue_alerts",
+        "venue.alerts",
+        VenueAlert,
+        times=("at", "raised_at"),
+        columns={n: _or_empty(n) for n in ("asset", "symbol", "child_id", "client_order_id", "venue_order_id")},
+    ),
 )
 _BY_TOPIC = {t.topic: t for t in TABLES}
 
@@ -134,7 +160,7 @@ class Units(BigDecimal, registered=False):
 class ClickHouseSink(Sink):
     """`url`: `http[s]://user:password@host:port`; `database` is made if it is missing."""
 
-    topics: ClassVar = {t.topic: (t.record,) for t in TABLES}
+    topics: ClassVar = {t.topic: BY_NAME[t.topic].records for t in TABLES}
     settings = Settings(rows=50_000, linger=0.5)
 
     def __init__(self, url: str, database: str = "bestex") -> None:
@@ -181,7 +207,7 @@ class ClickHouseSink(Sink):
                 self._look_again()
             for table in TABLES:
                 rows = [r for r in batch if r.topic == table.topic and r.offset >= self._held[r.topic, r.partition]]
-                for block in _blocks(rows):
+                for block in _blocks([r for r in rows if isinstance(r.record, table.record)], table.times[0]):
                     self._insert(table, block)
 
     def close(self) -> None:
@@ -234,22 +260,23 @@ def build(config: Mapping[str, Any]) -> ClickHouseSink:
 
 
 def ddl(database: str) -> list[str]:
-    """The statements that make the database, its tables and its views; repeatable."""
-    texts = [(DDL / name).read_text() for name in ("tables.sql", "views.sql")]
+    """The statements that make the database, its tables and its views, or bring those of an older version up to date; repeatable."""
+    texts = [(DDL / name).read_text() for name in ("tables.sql", "columns.sql", "views.sql")]
     lines = [line for text in texts for line in text.splitlines() if not line.startswith("--")]
     statements = "\n".join(lines).replace("{database}", _quoted(database)).split(";\n")
     return [f"CREATE DATABASE IF NOT EXISTS {_quoted(database)}", *(s for s in map(str.strip, statements) if s)]
 
 
-def _blocks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+def _blocks(rows: Sequence[Row], time: str) -> Iterator[Sequence[Row]]:
     """The rows in blocks of one month each, such that every partition's rows stay in the order of the log."""
     if not rows:
         return
-    if len({_month(f(r.record.at for r in rows)) for f in (min, max)}) == 1:
+    at = attrgetter(f"record.{time}")
+    if len({_month(f(map(at, rows))) for f in (min, max)}) == 1:
         yield rows
         return
     by_partition = sorted(rows, key=lambda r: r.partition)
-    for _, run in groupby(by_partition, key=lambda r: (r.partition, _month(r.record.at))):
+    for _, run in groupby(by_partition, key=lambda r: (r.partition, _month(at(r)))):
         yield list(run)
 
 
@@ -268,7 +295,10 @@ def _token(rows: Sequence[Row]) -> str:
 
 def _unfit(row: Row) -> tuple[Row, str, str] | None:
     """Why no column can hold the row, if so."""
-    for name in _BY_TOPIC[row.topic].times:
+    table = _BY_TOPIC[row.topic]
+    if not isinstance(row.record, table.record):
+        return None
+    for name in table.times:
         value = getattr(row.record, name)
         if value is not None and not EARLIEST <= value < LATEST:
             return row, "TIME_OUT_OF_RANGE", f"{name} is {value} µs"
@@ -281,8 +311,9 @@ def _type(name: str) -> Any:
     if inner != "Decimal(38, 8)":
         return get_from_name(name)
     if name.startswith("Array("):
-        array = Array(TypeDef((), (), (inner,)))
-        array.element_type = _type(inner)
+        of = name.removeprefix("Array(")[:-1]
+        array = Array(TypeDef((), (), (of,)))
+        array.element_type = _type(of)
         return array
     return Units(TypeDef(("Nullable",) if name.startswith("Nullable(") else (), (), (38, 8)), 38, 128, 8)
 

@@ -1,8 +1,8 @@
 """Dead letters: records that can never be written, kept whole in their topic's twin with the cause.
 
 Rules: nothing goes on before the broker has acknowledged every letter handed in (`settle`); a letter that failed is sent again, one that
-is merely late is waited for and not sent twice; a record too large to be carried inside another goes without its value, which stays where
-the letter says it came from.
+is merely late is waited for and not sent twice; a record too large to be carried inside another, by our measure (`schemas.letters`) or the
+broker's, goes without its value, which stays where the letter says it came from.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from schemas.codec import Codec
+from schemas.letters import MOST_BYTES, carried
 from schemas.records import DeadLetter
 from schemas.topics import dead_letters
 
@@ -29,7 +30,15 @@ class DeadLetters:
 
     def __init__(self, kafka: Mapping[str, Any], codec: Codec, app: str, clock: Callable[[], int]) -> None:
         mine = {k: v for k, v in kafka.items() if not k.startswith(_CONSUMERS_OWN)}
-        self._producer = Producer({**mine, "acks": "all", "enable.idempotence": True, "partitioner": "murmur2_random"})
+        self._producer = Producer(
+            {
+                "message.max.bytes": MOST_BYTES,
+                **mine,
+                "acks": "all",
+                "enable.idempotence": True,
+                "partitioner": "murmur2_random",
+            }
+        )
         self._codec, self._app, self._clock = codec, app, clock
         self._failed: list[tuple[str, DeadLetter, KafkaError]] = []
 
@@ -38,13 +47,15 @@ class DeadLetters:
         topic, partition, offset = message.topic() or "", message.partition() or 0, message.offset() or 0
         log.error("dead letter %s/%d@%d: %s: %s", topic, partition, offset, code, detail[:500])
         kind, milliseconds = message.timestamp()
+        key = _bytes(message.key())
+        value, detail = carried(key, _bytes(message.value()), detail)
         letter = DeadLetter(
             origin_topic=topic,
             origin_partition=partition,
             origin_offset=offset,
             origin_timestamp=milliseconds * 1000 if kind else None,
-            key=_bytes(message.key()),
-            value=_bytes(message.value()),
+            key=key,
+            value=value,
             cause=code,
             detail=detail,
             app=self._app,
@@ -86,12 +97,9 @@ class DeadLetters:
 
 
 def _without_value(letter: DeadLetter) -> DeadLetter:
-    size = len(letter.value or b"")
-    return DeadLetter(
-        **{f: getattr(letter, f) for f in letter.__struct_fields__ if f not in ("value", "detail")},
-        value=None,
-        detail=f"{letter.detail} (the value of {size} bytes is too large to be carried: read it at its origin)",
-    )
+    value, detail = carried(letter.key, letter.value, letter.detail, most=0)
+    fields = {f: getattr(letter, f) for f in letter.__struct_fields__}
+    return DeadLetter(**fields | {"value": value, "detail": detail})
 
 
 def _bytes(value: str | bytes | None) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Tells users what became of their orders: to a webhook, into a file, or on the console.
+"""Tells users what became of their orders, and operators what venues have that we do not know of: to a webhook, into a file, or on the console.
 
 * **Webhook** (`sinks.webhook`): at least once, each with an idempotency key; once, as far as the receiver honours it.
 * **File**: JSON lines, each with its place in the log, each notice once. The file itself says how far it came: on a restart its last
@@ -17,11 +17,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from schemas.records import OrderEvent
+from schemas.records import OrderEvent, Record, VenueAlert
 from sinks.base import Later, Place, Row, Settings, Sink
 from sinks.notices import notice
 
-TOPICS = {"orders.events": (OrderEvent,)}
+TOPICS: Mapping[str, tuple[type[Record], ...]] = {"orders.events": (OrderEvent,), "venue.alerts": (VenueAlert,)}
 PROMPT = Settings(rows=1_000, linger=0.02)
 
 

@@ -3,12 +3,13 @@
 A fold of orders.events and fills, never a source: wipe it and it is built again from the log. Keys, under a prefix (`bestex:` unless
 configured), all text; amounts are decimal strings, times microseconds UTC:
 
-    order:<order id>      hash   account_id, client_order_id, symbol, side, order_type, time_in_force, quantity, price, filled,
-                                 filled_quote, state, status (schemas.status), reason_code, reason, order_seq, account_seq,
-                                 sent_at, opened_at, updated_at; a field that the order has not is absent
+    order:<order id>      hash   account_id, client_order_id, symbol, side, order_type, time_in_force, quantity, price, stop_price,
+                                 scheduled_at, expires_at, filled, filled_quote, state, status (schemas.status), reason_code,
+                                 reason, order_seq, account_seq, sent_at, opened_at, updated_at; a field that the order has not
+                                 is absent
     client:<account>      hash   client order id -> order id
     open:<account>        set    ids of the orders that are pending or partial
-    balances:<account>    hash   asset -> available and locked, joined by a blank
+    balances:<account>    hash   asset -> available, locked, held and owed, joined by blanks (held and owed may be missing: nothing)
     account:<account>     hash   seq (account_seq of the last event taken), updated_at
     fills:<order id>      hash   fill id -> JSON of the fill
     offsets               hash   topic/partition -> the next offset that this model needs
@@ -16,7 +17,8 @@ configured), all text; amounts are decimal strings, times microseconds UTC:
 
 A batch is one script, so it is taken whole or not at all, and its offsets with it: reading goes on where the model is, whatever was
 killed or restored. All of an account's events come from one partition in the order of account_seq; an event that is not newer than the
-account's `seq` changes and announces nothing. If the model turns out to lack what was written to it, it is read again from there.
+account's `seq` changes and announces nothing. A field that a version adds comes to an order or a balance with its next event; to have it of all at
+once, delete the prefix's keys. If the model turns out to lack what was written to it, it is read again from there.
 The script touches keys that follow from its argument: one server (with replicas, if you like), not a cluster.
 """
 
@@ -89,6 +91,8 @@ class Balance(msgspec.Struct, frozen=True):
 
     available: int
     locked: int
+    held: int = 0
+    owed: int = 0
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +118,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     sent_at: int | None
     opened_at: int | None
     updated_at: int
+    stop_price: int | None = None
+    scheduled_at: int | None = None
+    expires_at: int | None = None
 
     @property
     def average_price(self) -> int | None:
@@ -236,7 +243,9 @@ def fold(batch: Sequence[Row]) -> dict[str, Any]:
         account = accounts.setdefault(e.account_id, {"orders": {}, "balances": {}, "messages": []})
         account["seq"], account["at"] = str(e.account_seq), str(e.at)
         for change in e.balances:
-            account["balances"][change.asset] = f"{decimal(change.available)} {decimal(change.locked)}"
+            account["balances"][change.asset] = " ".join(
+                decimal(n) for n in (change.available, change.locked, change.held or 0, change.owed or 0)
+            )
         if e.order_id:
             fields = _fields(e)
             account["messages"].append({"seq": str(e.account_seq), "text": _message(e, fields)})
@@ -270,6 +279,9 @@ def _fields(e: OrderEvent) -> dict[str, str]:
         "time_in_force": e.time_in_force,
         "quantity": None if e.quantity is None else decimal(e.quantity),
         "price": None if e.price is None else decimal(e.price),
+        "stop_price": None if e.stop_price is None else decimal(e.stop_price),
+        "scheduled_at": None if e.scheduled_at is None else str(e.scheduled_at),
+        "expires_at": None if e.expires_at is None else str(e.expires_at),
         "filled": decimal(e.filled),
         "filled_quote": decimal(e.filled_quote),
         "state": e.state,
@@ -323,6 +335,9 @@ def _order(order_id: str, h: Mapping[str, str]) -> Order:
         sent_at=number("sent_at"),
         opened_at=number("opened_at"),
         updated_at=int(h["updated_at"]),
+        stop_price=amount("stop_price"),
+        scheduled_at=number("scheduled_at"),
+        expires_at=number("expires_at"),
     )
 
 

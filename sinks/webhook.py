@@ -1,8 +1,8 @@
-"""Posts each notice to a webhook, as JSON with the header `Idempotency-Key: account_id:account_seq`.
+"""Posts each notice to a webhook, as JSON with its key as the header `Idempotency-Key`.
 
 Rules:
 
-* an account's notices go in their order, one after the other; accounts go side by side;
+* an account's notices go in their order, one after the other, and so do a venue's; accounts and venues go side by side;
 * no answer, 408, 425, 429, a server's error or a redirect is tried again with back-off, no sooner than `Retry-After` asks;
 * any other 4xx says that this notice will never be taken: its record is dead-lettered with the status, and the rest goes on;
 * offsets are committed after the whole batch was answered, so a crash posts at most one batch again, under the same keys;
@@ -22,7 +22,7 @@ from urllib.parse import quote
 import httpx
 
 from sinks.base import Later, Place, Refused, Row, Settings, Sink
-from sinks.notices import notice
+from sinks.notices import line, notice
 from sinks.notifier import PROMPT, TOPICS
 
 AT_ONCE = 16
@@ -60,12 +60,12 @@ class WebhookNotifier(Sink):
 
     def write(self, batch: Sequence[Row]) -> None:
         """Post what was not answered yet. Raises `Later`, `Refused`."""
-        by_account: dict[str, list[tuple[Row, dict[str, Any]]]] = {}
+        by_line: dict[str, list[tuple[Row, dict[str, Any]]]] = {}
         for row in batch:
             if _id(row) not in self._answered and (told := notice(row.record)):
-                by_account.setdefault(row.record.account_id, []).append((row, told))
-        if by_account:
-            self._loop.run(self._post_all(list(by_account.values())))
+                by_line.setdefault(line(told), []).append((row, told))
+        if by_line:
+            self._loop.run(self._post_all(list(by_line.values())))
         if refused := [(row, *why) for row in batch if (why := self._answered.get(_id(row)))]:
             raise Refused(refused)
         self._answered = {}
@@ -76,7 +76,7 @@ class WebhookNotifier(Sink):
             self._loop.run(self._client.aclose())
         self._loop.close()
 
-    async def _post_all(self, accounts: list[list[tuple[Row, dict[str, Any]]]]) -> None:
+    async def _post_all(self, lines: list[list[tuple[Row, dict[str, Any]]]]) -> None:
         at_once = asyncio.Semaphore(AT_ONCE)
 
         async def one(notices: list[tuple[Row, dict[str, Any]]]) -> None:
@@ -84,7 +84,7 @@ class WebhookNotifier(Sink):
                 for row, told in notices:
                     self._answered[_id(row)] = await self._post(told)
 
-        results = await asyncio.gather(*map(one, accounts), return_exceptions=True)
+        results = await asyncio.gather(*map(one, lines), return_exceptions=True)
         problems = [r for r in results if r is not None]
         for problem in problems:
             if not isinstance(problem, Later):

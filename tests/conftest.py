@@ -14,10 +14,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from infra.settings import Addresses, Settings
-from infra.stack import Stack
 from infra.stack.docker import docker_stack
+from infra.stack.stack import Stack
+
+# How long an example takes says how busy the machine is, and nothing about what is tested.
+settings.register_profile("bestex", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("bestex")
+# Tests start hundreds of processes, and each would compile our own modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def _tell(part: str, text: str) -> None:
+    print(f"{part}: {text}", file=sys.stderr)
 
 
 @pytest.fixture(scope="session")
@@ -30,5 +41,5 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
             yield addresses
     else:
         home = tmp_path_factory.mktemp("stack")
-        with Stack(home, Settings(home=home), lambda part, text: print(f"{part}: {text}", file=sys.stderr)) as local:
+        with Stack(home, Settings(home=home), _tell, brief=True) as local:
             yield local.addresses

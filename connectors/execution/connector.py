@@ -21,11 +21,14 @@ from dataclasses import replace
 from typing import Any
 
 from ccxt.base import errors  # type: ignore[import-untyped, unused-ignore]  # upstream ships no types
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from connectors.execution import journal, report, source
+from connectors.execution.audit import Audit
+from connectors.execution.broadcast import Broadcast
 from connectors.execution.desk import Child, Claimed, Desk, now_us
 from connectors.execution.health import Breaker
+from connectors.execution.journal import Journal
 from connectors.execution.settings import ExecutionSettings
 from connectors.execution.writer import ORDERS, Ownership, Writer
 from connectors.venues.adapter import VenueConfig
@@ -38,11 +41,14 @@ from schemas.records import (
     ChildOrder,
     ExecutionKind,
     ExecutionPhase,
-    ExecutionState,
 )
 from schemas.registry import ConfluentRegistry
 
 log = logging.getLogger(__name__)
+
+
+class PositionLost(Exception):
+    """Orders were deleted unread: going on elsewhere would leave them without an answer."""
 
 
 class Connector:
@@ -69,7 +75,16 @@ class Connector:
             for v in venues
         }
         for desk in self.desks.values():
+            desk.reconciles = settings.reconcile
             desk.health.breaker = Breaker(settings.breaker_failures, round(settings.breaker_seconds * 1e6))
+        self._audits: dict[str, Audit] = {}
+        if settings.reconcile and settings.audit > 0:
+            self._audits = {
+                name: Audit(desk, self._writer, settings.audit, settings.slack_units)
+                for name, desk in self.desks.items()
+            }
+        for name, audit in self._audits.items():
+            self.desks[name].watcher = audit
         self._owners: dict[int, Ownership] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sending: dict[asyncio.Future[None], Ownership] = {}
@@ -79,9 +94,7 @@ class Connector:
         self._failure: asyncio.Future[None]
         self._loop: asyncio.AbstractEventLoop
         self._leaving = False
-        self._broadcast = Producer(
-            {**kafka, "partitioner": "murmur2_random", "enable.idempotence": True, "linger.ms": 5}
-        )
+        self._broadcast = Broadcast(kafka, codec, settings.prefix)
 
     # ---- life
 
@@ -95,9 +108,14 @@ class Connector:
             self._spawn(self._writer.run())
             for desk in self.desks.values():
                 self._spawn(self._load(desk))
-                self._spawn(desk.run_polls())
+                if self._settings.reconcile:
+                    self._spawn(desk.run_polls())
                 self._spawn(desk.run_probes())
-                self._spawn(self._publish_health(desk))
+                self._spawn(self._broadcast.health(desk))
+                if self._settings.balance_seconds > 0:
+                    self._spawn(self._broadcast.balances(desk, self._settings.balance_seconds))
+            for audit in self._audits.values():
+                self._spawn(audit.run())
             self._spawn(self._sweep())
             # An order taken before its venue was asked would be refused for a symbol not known yet.
             tried: asyncio.Future[Any] = asyncio.gather(*(desk.tried.wait() for desk in self.desks.values()))
@@ -132,7 +150,7 @@ class Connector:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._loop.run_in_executor(self._thread, consumer.close)
-            await self._loop.run_in_executor(None, self._broadcast.flush, 2.0)
+            await self._loop.run_in_executor(None, self._broadcast.flush)
             await self._writer.close()
             for desk in self.desks.values():
                 await desk.adapter.close()
@@ -169,35 +187,25 @@ class Connector:
                 desk.tried.set()
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, 5.0)
-        for instrument in instruments:
-            key = f"{instrument.venue}|{instrument.symbol}".encode()
-            self._broadcast.produce(
-                f"{self._settings.prefix}instruments", value=self._codec.encode(instrument), key=key
-            )
+        self._broadcast.instruments(instruments)
         desk.health.answered()
         desk.tried.set()
         desk.reconcile_soon()
         await desk.run_stream()
-
-    async def _publish_health(self, desk: Desk) -> None:
-        name, topic = desk.adapter.config.name, f"{self._settings.prefix}venue.health"
-        while True:
-            record = desk.health.record(now_us())
-            self._broadcast.produce(topic, value=self._codec.encode(record), key=name.encode())
-            self._broadcast.poll(0)
-            with contextlib.suppress(TimeoutError):  # nothing changed: a sign of life
-                await asyncio.wait_for(desk.health_changed.wait(), 1.0)
-            desk.health_changed.clear()
 
     async def _sweep(self) -> None:
         """Forget children long closed: by then no late fill and no cancel comes."""
         while True:
             await asyncio.sleep(min(10.0, self._settings.retention))
             limit = now_us() - int(self._settings.retention * 1e6)
-            for desk in self.desks.values():
+            for name, desk in self.desks.items():
                 old = [c for c in desk.children.values() if c.state.closed_at is not None and c.state.closed_at < limit]
+                audit = self._audits.get(name)
                 for child in old:
+                    if audit is not None and audit.concerns(child.child_id):
+                        continue
                     del desk.children[child.child_id]
+                    desk.adapter.forget(child.child_id)
                     self._writer.put(child.owner, child.child_id, None)
 
     # ---- partitions
@@ -210,7 +218,7 @@ class Connector:
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
+            "auto.offset.reset": "error",  # a place that is gone is not another place
             # Eager: every rebalance revokes all, so that one generation covers all that is owned.
             "partition.assignment.strategy": "range",
             "session.timeout.ms": settings.session_timeout_ms,
@@ -226,36 +234,55 @@ class Connector:
 
     def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         """In the consumer's thread: nothing is polled before the journal is known."""
-        found: list[tuple[Ownership, dict[str, ExecutionState]]] = []
+        found: list[tuple[Ownership, Journal]] = []
         for place in consumer.committed(places, timeout=30):
-            offset = place.offset
-            if offset < 0:
-                offset, _ = consumer.get_watermark_offsets(TopicPartition(self._orders, place.partition), timeout=30)
-            states = journal.read(
+            if place.error is not None:  # an unknown place is not the beginning
+                raise KafkaException(place.error)
+            offset = self._position(place.partition, place.offset, consumer)
+            kept = journal.read(
                 self._kafka,
                 self._codec,
                 place.partition,
                 self._settings.journal_timeout,
                 self._settings.prefix + journal.TOPIC,
             )
-            found.append((Ownership(place.partition, offset, None), states))
+            found.append((Ownership(place.partition, offset, None), kept))
         metadata = consumer.consumer_group_metadata()
         for owner, _ in found:
             owner.metadata = metadata
-        self._loop.call_soon_threadsafe(self._assigned, found)
+        consumer.assign([TopicPartition(self._orders, owner.partition, owner.offset) for owner, _ in found])
+        partitions = len(consumer.list_topics(self._orders, timeout=30).topics[self._orders].partitions)
+        self._loop.call_soon_threadsafe(self._assigned, found, partitions)
 
-    def _assigned(self, found: Iterable[tuple[Ownership, dict[str, ExecutionState]]]) -> None:
-        for owner, states in found:
-            log.info(
-                "partition %d from offset %d, %d children in the journal", owner.partition, owner.offset, len(states)
+    def _position(self, partition: int, committed: int, consumer: Consumer) -> int:
+        """Where to go on in a partition. Raises `PositionLost`."""
+        place = TopicPartition(self._orders, partition)
+        oldest, end = consumer.get_watermark_offsets(place, timeout=30)
+        if committed < 0 or (committed < oldest and oldest == end):
+            return int(oldest)  # a new group; or an empty log, of which the last that went was no record
+        if not oldest <= committed <= end:
+            raise PositionLost(
+                f"the group {self._settings.group} is to go on at {committed} of {self._orders}[{partition}], which now holds [{oldest}, {end}): "
+                "records were deleted unread, or the topic was made anew. Nothing is sent before somebody has seen to the orders that were lost, "
+                "and has set the group's offsets (kafka-consumer-groups --reset-offsets)"
             )
+        return committed
+
+    def _assigned(self, found: Iterable[tuple[Ownership, Journal]], partitions: int) -> None:
+        for owner, kept in found:
+            count = len(kept.children)
+            log.info("partition %d from offset %d, %d children in the journal", owner.partition, owner.offset, count)
             self._owners[owner.partition] = owner
-            for child_id, state in states.items():
+            for name, audit in self._audits.items():
+                if audit.home(partitions) == owner.partition:
+                    audit.begin(owner, kept.ledgers.get(journal.ledger_key(name)), kept.alerts.values())
+            for child_id, state in kept.children.items():
                 desk = self.desks.get(state.child.venue)
                 if desk is None:
                     log.error("child %s: venue %s is not configured here", child_id, state.child.venue)
                     continue
                 child = desk.children[child_id] = Child(child_id, owner, state)
+                desk.adapter.know(child_id, state.venue_order_id)
                 if state.phase in (ExecutionPhase.CLAIMED, ExecutionPhase.UNKNOWN):
                     self._spawn(desk.recover(child))
                 if state.cancel_at is not None:
@@ -290,6 +317,8 @@ class Connector:
             if owner is None:
                 continue
             owner.active = False
+            for audit in self._audits.values():
+                audit.end(owner)
             for desk in self.desks.values():
                 desk.children = {k: c for k, c in desk.children.items() if c.owner is not owner}
 

@@ -5,6 +5,7 @@ Rules:
 * ACCEPTED comes first and once; a fill is reported once, by its trade id, however often and in whatever order it is told;
 * a terminal report waits until all that the venue says was filled has been reported;
 * a fill after the terminal report is legal and is still reported;
+* an order that its venue calls filled, and that has less than its quantity, is over with what it has: CANCELLED;
 * DONE never goes back.
 
 `ExecutionState.phase` holds where a child is: CLAIMED and UNKNOWN may or may not be at the venue, OPEN is, DONE needs nothing more.
@@ -32,6 +33,9 @@ from schemas.records import (
 NEVER_ARRIVED = "NEVER_ARRIVED"
 TOO_LATE = "TOO_LATE"
 UNKNOWN_CHILD = "UNKNOWN_CHILD"
+CLOSED_SHORT = "CLOSED_SHORT"
+FORGOTTEN = "FORGOTTEN"
+FEE_ESTIMATED = "FEE_ESTIMATED"
 
 _TERMINAL = {
     VenueOrderStatus.CANCELLED: ExecutionKind.CANCELLED,
@@ -58,6 +62,7 @@ def claim(child: ChildOrder, now: int) -> ExecutionState:
             venue=child.venue,
             symbol=child.symbol,
             quantity=child.quantity,
+            side=child.side,
         ),
         claimed_at=now,
         phase=ExecutionPhase.CLAIMED,
@@ -111,15 +116,22 @@ def observe(child_id: str, state: ExecutionState, view: OrderView, trades: Itera
                 fee_asset=trade.fee_asset,
                 liquidity=trade.liquidity,
                 venue_at=trade.at,
+                reason_code=FEE_ESTIMATED if trade.estimated else "",
+                reason="the venue did not tell this trade's fee in full" if trade.estimated else "",
             )
         )
     missing = view.filled > state.reported
     if missing or view.status is VenueOrderStatus.OPEN or state.phase is ExecutionPhase.DONE:
         return Step(state, tuple(reports), missing)
-    if view.status in _TERMINAL:
-        closing = _report(child_id, state, _TERMINAL[view.status], now)
-        reports.append(msgspec.structs.replace(closing, venue_at=view.at))
-    late = state.cancel_at is not None and view.status is not VenueOrderStatus.CANCELLED
+    status = view.status
+    short = status is VenueOrderStatus.FILLED and state.reported < state.child.quantity
+    if short:
+        status = VenueOrderStatus.CANCELLED
+    if status in _TERMINAL:
+        closing = _report(child_id, state, _TERMINAL[status], now)
+        code, reason = (CLOSED_SHORT, "the venue calls it filled, with less than its quantity") if short else ("", "")
+        reports.append(msgspec.structs.replace(closing, reason_code=code, reason=reason, venue_at=view.at))
+    late = state.cancel_at is not None and status is not VenueOrderStatus.CANCELLED
     if late:
         reports.append(_cancel_rejected(child_id, state, TOO_LATE, f"the order is {view.status}", now))
     return Step(_done(state, now), tuple(reports))
@@ -142,6 +154,16 @@ def refused(child_id: str, state: ExecutionState, kind: ExecutionKind, outcome: 
     if state.cancel_at is not None:
         reports.append(_cancel_rejected(child_id, state, TOO_LATE, "the order was refused", now))
     return Step(_done(state, now), tuple(reports))
+
+
+def forgotten(child_id: str, state: ExecutionState, now: int) -> Step:
+    """The venue had the order, and does not know it any more: it is over, with what its trades say was filled, all of which is reported."""
+    report = msgspec.structs.replace(
+        _report(child_id, state, ExecutionKind.CANCELLED, now),
+        reason_code=FORGOTTEN,
+        reason="the venue does not know the order any more; its trades say what was filled",
+    )
+    return Step(_done(state, now), (report,))
 
 
 def unknown(child_id: str, state: ExecutionState, code: str, reason: str, outcome: Outcome | None, now: int) -> Step:

@@ -11,7 +11,11 @@ class ExecutionSettings:
 
     `instance`: stable name of this process, which lets a restart take over at once. `max_age`: an order that waited longer in Kafka is
     not sent; it must be less than `retention`, the time for which closed children are remembered, so that not even a consumer group
-    that lost its offsets sends a child twice. `breaker_failures` in a row open a venue's circuit breaker, for `breaker_seconds`. `prefix` is put before the name of every topic.
+    that lost its offsets sends a child twice. `breaker_failures` in a row open a venue's circuit breaker, for `breaker_seconds`. `balance_seconds`: how often what
+    we have at each venue is told in venue.balances, for accounts that are funded separately; 0 for never. `prefix` is put before the name of every
+    topic. `audit`: how often what is open at a venue and what it holds is held against what we know (0 for never); `slack_units`: differences of a
+    balance up to so many 1e-8 are believed without an alert, for venues that round otherwise than we do. `reconcile`: whether what is open here is compared with what is open there, and missing trades asked for; off, for the proof that it is
+    needed.
     """
 
     group: str = "bestex-execution"
@@ -29,6 +33,10 @@ class ExecutionSettings:
     journal_timeout: float = 60.0
     breaker_failures: int = 5
     breaker_seconds: float = 60.0
+    balance_seconds: float = 0.0
+    audit: float = 15.0
+    slack_units: int = 0
+    reconcile: bool = True
 
     def __post_init__(self) -> None:
         if self.max_age >= self.retention:

@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaException, Message
 from connectors.execution.desk import now_us
 from connectors.execution.writer import ORDERS
 from schemas.codec import DecodeError
+from schemas.letters import carried
 from schemas.records import DeadLetter
 
 log = logging.getLogger(__name__)
@@ -39,15 +40,16 @@ def age(message: Message) -> float:
 def letter(message: Message, error: DecodeError) -> DeadLetter:
     """What becomes of a record that cannot be read."""
     _, stamp = message.timestamp()
+    value, detail = carried(key(message), _bytes(message.value()), error.detail[:1000])
     return DeadLetter(
         origin_topic=message.topic() or ORDERS,
         origin_partition=message.partition() or 0,
         origin_offset=message.offset() or 0,
         origin_timestamp=stamp * 1000 if stamp > 0 else None,
-        key=_bytes(message.key()),
-        value=_bytes(message.value()),
+        key=key(message),
+        value=value,
         cause=error.code,
-        detail=error.detail[:1000],
+        detail=detail,
         app=APP,
         at=now_us(),
     )

@@ -2,10 +2,11 @@
 
 Rules:
 
-* a transaction holds journal states, reports, dead letters and source offsets: together or not at all;
+* a transaction holds journal states, reports, alerts, dead letters and source offsets: together or not at all;
 * every transaction sends the offsets of the partitions it speaks for, under the group generation in which they were assigned, so that
   the broker refuses a process whose partitions have moved on;
-* of a child's states waiting together only the last is written; reports are all written, in order;
+* whether a partition is still ours is asked once a transaction: all that it has in it goes in, or nothing;
+* of a key's states waiting together only the last is written; reports and alerts are all written, in order;
 * a transaction that cannot be committed ends the process (`WriterFailed`): what it held is found again in the journal.
 """
 
@@ -21,13 +22,15 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
+from connectors.execution.journal import Kept
 from schemas.codec import Codec
-from schemas.records import DeadLetter, ExecutionReport, ExecutionState
+from schemas.letters import MOST_BYTES
+from schemas.records import DeadLetter, ExecutionReport, VenueAlert
 from schemas.topics import dead_letters
 
 log = logging.getLogger(__name__)
 
-ORDERS, JOURNAL, ACKS = "venue.orders", "execution.journal", "exchange.acks"
+ORDERS, JOURNAL, ACKS, ALERTS = "venue.orders", "execution.journal", "exchange.acks", "venue.alerts"
 TRANSACTION_SECONDS = 30.0
 
 
@@ -51,15 +54,16 @@ class Ownership:
 
 @dataclass(slots=True)
 class _Batch:
-    states: dict[tuple[Ownership, str], ExecutionState | None] = field(default_factory=dict)
+    states: dict[tuple[Ownership, str], Kept | None] = field(default_factory=dict)
     reports: list[tuple[Ownership, ExecutionReport]] = field(default_factory=list)
+    alerts: list[tuple[Ownership, VenueAlert]] = field(default_factory=list)
     letters: list[tuple[Ownership, bytes | None, DeadLetter]] = field(default_factory=list)
     offsets: dict[Ownership, int] = field(default_factory=dict)
     urgent: bool = False
     done: asyncio.Future[None] | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.states or self.reports or self.letters or self.offsets)
+        return bool(self.states or self.reports or self.alerts or self.letters or self.offsets)
 
 
 class Writer:
@@ -71,9 +75,11 @@ class Writer:
     def __init__(
         self, kafka: Mapping[str, Any], transactional_id: str, codec: Codec, linger: float = 0.004, prefix: str = ""
     ) -> None:
-        self._orders, self._journal, self._acks = prefix + ORDERS, prefix + JOURNAL, prefix + ACKS
+        self._orders, self._journal = prefix + ORDERS, prefix + JOURNAL
+        self._acks, self._alerts = prefix + ACKS, prefix + ALERTS
         self._producer = Producer(
             {
+                "message.max.bytes": MOST_BYTES,
                 **kafka,
                 "transactional.id": transactional_id,
                 "transaction.timeout.ms": 15_000,
@@ -101,16 +107,18 @@ class Writer:
     def put(
         self,
         owner: Ownership,
-        child_id: str | None = None,
-        state: ExecutionState | None = None,
+        key: str | None = None,
+        state: Kept | None = None,
         reports: Iterable[ExecutionReport] = (),
+        alerts: Iterable[VenueAlert] = (),
     ) -> None:
-        """Queue a child's state (None for a tombstone) and reports. Of a partition that is no longer ours: dropped."""
+        """Queue what the journal keeps of a key (None for a tombstone), reports and alerts. Of a partition that is no longer ours: dropped."""
         if not owner.active:
             return
-        if child_id is not None:
-            self._batch.states[owner, child_id] = state
+        if key is not None:
+            self._batch.states[owner, key] = state
         self._batch.reports.extend((owner, report) for report in reports)
+        self._batch.alerts.extend((owner, alert) for alert in alerts)
         self._wake.set()
 
     def dead_letter(self, owner: Ownership, key: bytes | None, letter: DeadLetter) -> None:
@@ -158,22 +166,27 @@ class Writer:
                 batch.done.set_result(None)
 
     def _commit(self, batch: _Batch) -> None:
-        owners = {key[0] for key in batch.states} | {o for o, _ in batch.reports} | {o for o, _, _ in batch.letters}
-        owners = {o for o in owners | set(batch.offsets) if o.active}
+        owners = {key[0] for key in batch.states} | {o for o, _ in (*batch.reports, *batch.alerts)}
+        owners |= {o for o, _, _ in batch.letters} | set(batch.offsets)
+        owners = {o for o in owners if o.active}
         if not owners:
             return
         producer, encode = self._producer, self._codec.encode
         producer.begin_transaction()
         try:
-            for (owner, child_id), state in batch.states.items():
-                if owner.active:
+            # By `owners` alone: a partition may go away while this runs, and half of a step must not be committed without the other.
+            for (owner, name), state in batch.states.items():
+                if owner in owners:
                     value = None if state is None else encode(state)
-                    producer.produce(self._journal, value=value, key=child_id.encode(), partition=owner.partition)
+                    producer.produce(self._journal, value=value, key=name.encode(), partition=owner.partition)
             for owner, report in batch.reports:
-                if owner.active:
+                if owner in owners:
                     producer.produce(self._acks, value=encode(report), key=report.account_id.encode())
+            for owner, alert in batch.alerts:
+                if owner in owners:
+                    producer.produce(self._alerts, value=encode(alert), key=alert.id.encode())
             for owner, key, letter in batch.letters:
-                if owner.active:
+                if owner in owners:
                     producer.produce(dead_letters(self._orders), value=encode(letter), key=key)
             offsets = {owner: batch.offsets.get(owner, owner.offset) for owner in owners}
             for metadata in {id(o.metadata): o.metadata for o in owners}.values():

@@ -7,6 +7,7 @@ is floored to 1e-8, so that a book never shows more than is there.
 from __future__ import annotations
 
 from decimal import ROUND_FLOOR, Context, Decimal, InvalidOperation
+from functools import lru_cache
 
 from schemas.codec import MAX_MONEY
 
@@ -30,6 +31,10 @@ def floor_units(text: str) -> int:
     if value >= MAX_MONEY:
         raise ValueError(f"{text!r} is out of range")
     return value
+
+
+# Prices of a book come again and again.
+cached_units = lru_cache(maxsize=1 << 15)(floor_units)
 
 
 def floor_decimal(value: Decimal) -> int:

@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from connectors.feeds.market import Depth, Exchange, Levels
+from connectors.feeds.ladder import Ladder, crossed
+from connectors.feeds.market import Depth, Joined, Levels
 from schemas.records import BookUpdate, BookUpdateKind, Level
 
 BUFFERED = 5_000  # changes kept while waiting for a snapshot; older ones a snapshot will cover, or show as a gap
@@ -23,33 +24,33 @@ CHECKED = 100  # best levels a side that a check compares
 
 
 class _Book:
-    """Levels by price, and the last update they hold. `fresh`: straight from a snapshot."""
+    """Both sides, and the last update they hold. `fresh`: straight from a snapshot."""
 
     __slots__ = ("asks", "bids", "fresh", "last_id", "venue_at")
 
     def __init__(self, snapshot: Depth) -> None:
-        self.bids, self.asks = dict(snapshot.bids), dict(snapshot.asks)
+        self.bids, self.asks = Ladder(True, snapshot.bids), Ladder(False, snapshot.asks)
         self.last_id, self.venue_at, self.fresh = snapshot.last_id, snapshot.venue_at, True
 
     def apply(self, change: Depth) -> None:
-        for side, levels in ((self.bids, change.bids), (self.asks, change.asks)):
-            for price, quantity in levels:
-                if quantity:
-                    side[price] = quantity
-                else:
-                    side.pop(price, None)
+        self.bids.apply(change.bids)
+        self.asks.apply(change.asks)
         self.last_id, self.venue_at, self.fresh = change.last_id, change.venue_at, False
 
     def best(self, depth: int) -> tuple[Levels, Levels]:
-        return tuple(sorted(self.bids.items(), reverse=True)[:depth]), tuple(sorted(self.asks.items())[:depth])
+        return self.bids.best(depth), self.asks.best(depth)
+
+    @property
+    def crossed(self) -> bool:
+        return crossed(self.bids, self.asks)
 
 
 class Follower:
-    """One venue's book of one symbol. Every method returns what to publish, in order."""
+    """One venue's book of one symbol. Every method returns what to publish, in order. Without `diffs` that is whole books alone."""
 
-    def __init__(self, venue: str, symbol: str, exchange: Exchange, depth: int = 1000) -> None:
+    def __init__(self, venue: str, symbol: str, exchange: Joined, depth: int = 1000, diffs: bool = True) -> None:
         self.venue, self.symbol = venue, symbol
-        self._exchange, self._depth = exchange, depth
+        self._exchange, self._depth, self._diffs = exchange, depth, diffs
         self._book: _Book | None = None
         self._changes: deque[Depth] = deque(maxlen=BUFFERED)  # since the stream began, or since a check did
         self._checking = False
@@ -66,6 +67,15 @@ class Follower:
         """Whether a check has shown a state that the stream has not told yet; if that lasts, the stream is dead."""
         return self._witness is not None
 
+    @property
+    def last_id(self) -> int | None:
+        """The venue's id of the last update that the book holds."""
+        return None if self._book is None else self._book.last_id
+
+    def best(self, depth: int) -> tuple[Levels, Levels]:
+        """The best levels of both sides as they are now, best first; none while the book is not known."""
+        return self._book.best(depth) if self._book is not None else ((), ())
+
     def change(self, change: Depth, at: int) -> list[BookUpdate]:
         """The stream's next change, received `at`."""
         book = self._book
@@ -78,7 +88,7 @@ class Follower:
             lost = self.broken(at)
             self._changes.append(change)
             return lost
-        out = [self._diff(book.last_id, change, at)]
+        out = [self._diff(book.last_id, change, at)] if self._diffs else []
         book.apply(change)
         if self._checking:
             self._changes.append(change)
@@ -116,11 +126,12 @@ class Follower:
         book = self._book
         if book is None:
             return []
-        bids, asks = book.best(self._depth)
-        if bids and asks and bids[0][0] >= asks[0][0]:
+        if book.crossed:
             self.mismatches += 1
             return self.broken(at)
-        book.bids, book.asks = dict(bids), dict(asks)
+        book.bids.cut(self._depth)
+        book.asks.cut(self._depth)
+        bids, asks = book.best(self._depth)
         return [self._record(BookUpdateKind.SNAPSHOT, at, bids, asks, last_id=book.last_id, venue_at=book.venue_at)]
 
     def stale(self, at: int) -> BookUpdate:
@@ -152,15 +163,17 @@ class Follower:
         return [self.stale(at), *self.again(at)]
 
     def _diff(self, previous_id: int, change: Depth, at: int) -> BookUpdate:
-        return self._record(
-            BookUpdateKind.DIFF,
-            at,
-            change.bids,
-            change.asks,
+        return BookUpdate(
+            venue=self.venue,
+            symbol=self.symbol,
+            kind=BookUpdateKind.DIFF,
             first_id=previous_id + 1,
             last_id=change.last_id,
             previous_id=previous_id,
+            bids=tuple([Level(price=price, quantity=quantity) for price, quantity in change.bids]),
+            asks=tuple([Level(price=price, quantity=quantity) for price, quantity in change.asks]),
             venue_at=change.venue_at,
+            received_at=at,
         )
 
     def _record(
@@ -189,7 +202,7 @@ class Follower:
         )
 
 
-def _joined(exchange: Exchange, snapshot: Depth, changes: Iterable[Depth]) -> _Book | None:
+def _joined(exchange: Joined, snapshot: Depth, changes: Iterable[Depth]) -> _Book | None:
     """The snapshot with the changes after it; None when there is a gap between them."""
     book = _Book(snapshot)
     for change in changes:

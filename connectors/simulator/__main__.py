@@ -1,8 +1,8 @@
 """`python -m connectors.simulator --config FILE.json`: one process, several venues, each on its own port.
 
-The file holds `seed`, `speed` and `venues` (`connectors.simulator.config`). When all venues serve, one line of JSON on stdout says where:
-`{"ready": {"alpha": {"rest_url": "http://…", "ws_url": "ws://…"}}}`. SIGTERM and SIGINT end it with 0; a configuration or a recording
-that cannot be read, or a taken port, with 1.
+The file holds `seed`, `speed`, `venues` and `state`, the folder in which they remember what they accepted (`connectors.simulator.config`).
+When all venues serve, one line of JSON on stdout says where: `{"ready": {"alpha": {"rest_url": "http://…", "ws_url": "ws://…"}}}`.
+SIGTERM and SIGINT end it with 0; a configuration, a memory or a recording that cannot be read, or a taken port, with 1.
 """
 
 from __future__ import annotations

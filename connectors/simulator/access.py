@@ -40,6 +40,7 @@ class Access:
 
     def __init__(self, accounts: Iterable[Account]) -> None:
         self._accounts = {a.api_key: a for a in accounts}
+        self.names = frozenset(a.name for a in self._accounts.values())
 
     def http(self, api_key: str | None, query: str, body: str, now: int) -> tuple[str, dict[str, str]]:
         """The account that signed and its parameters; `now` in milliseconds. Raises `Refusal`."""

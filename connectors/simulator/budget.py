@@ -1,7 +1,8 @@
 """A venue's limits on requests, kept as it says and counted: who asks too often gets a 429 with Retry-After.
 
 Limits are sliding: in no window of `seconds` may the weights of requests (or the number of new orders) exceed `capacity`. Weights are those
-that Binance documents for its spot endpoints. A request that is refused for its weight does not count.
+that Binance documents for its spot endpoints; at the other dialects each private request weighs one. A request that is refused for its
+weight does not count.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any
 
 from aiohttp import web
 
-API = "/api/v3/"
+from connectors.simulator.voice import VOICES, Body, Voice
+
 WEIGHTS: Mapping[tuple[str, str], int] = {
     ("GET", "order"): 4,
     ("GET", "openOrders"): 6,
@@ -64,18 +66,20 @@ class _Window:
 class Budget:
     """The limits of one venue: name -> (capacity, seconds). `orders` counts new orders, all others weights."""
 
-    def __init__(self, limits: Mapping[str, tuple[int, float]]) -> None:
+    def __init__(self, limits: Mapping[str, tuple[int, float]], voice: Voice = VOICES["binance"]) -> None:
         self._windows = {name: _Window(*limit) for name, limit in limits.items()}
+        self._voice, self._weighs = voice, voice is VOICES["binance"]
         self.calls: Counter[str] = Counter()
 
     def ask(self, request: web.Request, now: float) -> web.Response | None:
         """None when the request may pass, else the answer to it. `now` in seconds, of a clock that only grows."""
-        if not request.path.startswith(API) or not self._windows:
+        prefix = next((prefix for prefix in self._voice.api if request.path.startswith(prefix)), None)
+        if prefix is None or not self._windows:
             return None
-        path = request.path.removeprefix(API)
+        path = request.path.removeprefix(prefix)
         self.calls[f"{request.method} {path}"] += 1
-        order = request.method == "POST" and path == "order"
-        costs = {n: int(order) if n == "orders" else weight(request.method, path, request.query) for n in self._windows}
+        order, cost = self._voice.places(request), weight(request.method, path, request.query) if self._weighs else 1
+        costs = {n: int(order) if n == "orders" else cost for n in self._windows}
         over = {n: wait for n, w in self._windows.items() if costs[n] and (wait := w.wait(costs[n], now)) > 0}
         if not over:
             for name, window in self._windows.items():
@@ -84,9 +88,13 @@ class Budget:
             return None
         for name in over:
             self._windows[name].exceeded += 1
-        code, words = (-1015, "Too many new orders.") if "orders" in over else (-1003, "Too much request weight used.")
-        headers = {"Retry-After": str(max(1, math.ceil(max(over.values()))))}
-        return web.json_response({"code": code, "msg": words}, status=429, headers=headers)
+        body: Body | None = None
+        if self._weighs:
+            code, words = (
+                (-1015, "Too many new orders.") if "orders" in over else (-1003, "Too much request weight used.")
+            )
+            body = {"code": code, "msg": words}
+        return self._voice.limited(429, max(1, math.ceil(max(over.values()))), body)
 
     def report(self) -> dict[str, Any]:
         """For the audit: of each limit its capacity, the most that was used of it, and how many requests were too many."""

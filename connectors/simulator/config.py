@@ -7,17 +7,19 @@ Prices, quantities and rates are decimal strings. Secrets may be named by file
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 from connectors.simulator.amounts import SCALE, fixed, parse
 from connectors.simulator.generator import Shape
+from connectors.simulator.matching import Level
 from connectors.simulator.rules import Rules
 
 DIALECTS = ("binance", "coinbase", "kraken", "okx")
 FEES_IN_QUOTE = ("coinbase", "kraken")
+IDS_BY_END = ("kraken",)  # where trades are asked for by their ids alone
 
 
 class ConfigError(ValueError):
@@ -61,6 +63,22 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
+class Static:
+    """Books that stand as they are given until somebody sets them: unified symbol -> bids and asks, (price, quantity) in 1e-8."""
+
+    sides: Mapping[str, tuple[tuple[Level, ...], tuple[Level, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Books as a feed publishes them in Kafka: a real exchange's, with fills that are simulated. `venue`: whose, if not of our name."""
+
+    kafka: Mapping[str, Any]
+    registry: str
+    venue: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class VenueSettings:
     """One venue. Fees are rates in 1e-8; `latency` in seconds; port 0 takes a free one; `limits`: see `budget`. `dialect`: of `DIALECTS`."""
 
@@ -71,18 +89,29 @@ class VenueSettings:
     latency: float
     symbols: tuple[Rules, ...]
     accounts: tuple[Account, ...]
-    books: Generated | Following | Recording
+    books: Generated | Following | Recording | Static | Published
     limits: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     dialect: str = "binance"
+
+    @property
+    def fees_in_quote(self) -> bool:
+        """Whether the exchange charges a buyer in quote too, beside what the trade costs."""
+        return self.dialect in FEES_IN_QUOTE
+
+    @property
+    def ids_by_end(self) -> bool:
+        """Whether each end of a trade has its own id."""
+        return self.dialect in IDS_BY_END
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The process. `speed`: how many recorded seconds pass in one."""
+    """The process. `speed`: how many recorded seconds pass in one. `state`: the folder in which the venues remember; None: they do not."""
 
     seed: int
     speed: float
     venues: tuple[VenueSettings, ...]
+    state: Path | None = None
 
 
 def settings(raw: Mapping[str, Any], folder: Path) -> Settings:
@@ -90,6 +119,8 @@ def settings(raw: Mapping[str, Any], folder: Path) -> Settings:
     top = _Fields(raw, "configuration")
     venues = tuple(_venue(v, folder) for v in top.take("venues"))
     found = Settings(int(top.take("seed", 0)), _positive(top.take("speed", 1.0), "speed"), venues)
+    if (state := top.take("state", None)) is not None:
+        found = replace(found, state=folder / str(state))
     top.end()
     names = [v.name for v in venues]
     if not names or len(set(names)) != len(names):
@@ -171,10 +202,6 @@ def _venue(raw: object, folder: Path) -> VenueSettings:
     top.end()
     if found.dialect not in DIALECTS:
         raise ConfigError(f"venue {name}: dialect is one of {', '.join(DIALECTS)}")
-    if found.dialect in FEES_IN_QUOTE and (found.maker_fee or found.taker_fee):
-        raise ConfigError(
-            f"venue {name}: {found.dialect} takes fees in quote, which is not simulated: maker_fee and taker_fee are 0"
-        )
     if not found.symbols or len({r.id for r in found.symbols}) != len(found.symbols):
         raise ConfigError(f"venue {name}: symbols, each once")
     if isinstance(found.books, Generated) and (missing := {r.symbol for r in found.symbols} - found.books.mid.keys()):
@@ -237,10 +264,10 @@ def _shape(top: _Fields) -> tuple[Shape, float]:
     return shape, _positive(top.take("updates_per_s", 20), f"{top.where}: updates_per_s")
 
 
-def _books(raw: object, venue: str, folder: Path) -> Generated | Following | Recording:
+def _books(raw: object, venue: str, folder: Path) -> Generated | Following | Recording | Static | Published:
     top = _Fields(raw, f"venue {venue}: books")
     kind = top.take("kind")
-    books: Generated | Following | Recording
+    books: Generated | Following | Recording | Static | Published
     if kind == "generated":
         mid = {str(s): _amount(m, f"{top.where}: mid of {s}") for s, m in top.take("mid").items()}
         books = Generated(mid, *_shape(top))
@@ -251,7 +278,32 @@ def _books(raw: object, venue: str, folder: Path) -> Generated | Following | Rec
     elif kind == "recording":
         of = top.take("venue", None)
         books = Recording(folder / str(top.take("file")), None if of is None else str(of))
+    elif kind == "static":
+        found = {str(symbol): sides(book, f"{top.where}: {symbol}") for symbol, book in top.take("books").items()}
+        books = Static(found)
+    elif kind == "published":
+        whose = top.take("venue", None)
+        books = Published(dict(top.take("kafka")), str(top.take("registry")), None if whose is None else str(whose))
     else:
-        raise ConfigError(f"{top.where}: kind is generated, recording or follow, not {kind!r}")
+        raise ConfigError(f"{top.where}: kind is generated, recording, follow, static or published, not {kind!r}")
     top.end()
     return books
+
+
+def sides(raw: object, where: str) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
+    """The levels of a book that is given as `{"bids": [[price, quantity], …], "asks": […]}`, in decimal strings. Raises `ConfigError`."""
+    top = _Fields(raw, where)
+    bids, asks = (tuple(_level(x, where) for x in top.take(side, [])) for side in ("bids", "asks"))
+    top.end()
+    if bids and asks and max(bids)[0] >= min(asks)[0]:
+        raise ConfigError(f"{where}: the best bid is not below the best ask")
+    return bids, asks
+
+
+def _level(raw: object, where: str) -> Level:
+    if not isinstance(raw, list) or len(raw) != 2:
+        raise ConfigError(f"{where}: a level is [price, quantity]")
+    price, quantity = (_amount(part, where) for part in raw)
+    if not price or not quantity:
+        raise ConfigError(f"{where}: price and quantity of a level are above zero")
+    return price, quantity

@@ -1,4 +1,4 @@
-"""What makes the books move: a recording that is played, or a generator that ticks. One driver a venue.
+"""What makes the books move: a recording, a generator, a real venue's published books, or nothing but its user. One driver a venue.
 
 Rules:
 
@@ -19,10 +19,11 @@ from itertools import chain
 from random import Random
 
 from connectors.recordings import Recorded, read, settled
-from connectors.simulator.config import Following, Generated, Recording, Settings, VenueSettings
+from connectors.simulator.config import Following, Generated, Published, Recording, Settings, Static, VenueSettings
 from connectors.simulator.exchange import Exchange, Market
 from connectors.simulator.generator import GeneratedBook, Shape
 from connectors.simulator.matching import Level
+from connectors.simulator.published import Follower
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +161,26 @@ class Generator:
             self.tick()
 
 
-Driver = Player | Generator
+class Standing:
+    """Shows what it is given, and leaves it to who asks for `/sim/book` and `/sim/trade`."""
+
+    def __init__(self, exchange: Exchange, books: Static, now: Callable[[], int]) -> None:
+        self._markets = {m.rules.symbol: m for m in exchange.markets.values()}
+        for symbol, (bids, asks) in books.sides.items():
+            if symbol in self._markets:
+                exchange.show(self._markets[symbol], bids, asks, now(), whole=True)
+
+    def mid(self, symbol: str) -> int | None:
+        """Between the best displayed prices, in 1e-8; None while a side is empty."""
+        book = self._markets[symbol].book
+        bid, ask = book.bids.best_shown(), book.asks.best_shown()
+        return None if bid is None or ask is None else (bid + ask) // 2
+
+    async def run(self, clock: Clock) -> None:
+        """Nothing moves by itself."""
+
+
+Driver = Player | Generator | Standing | Follower
 
 
 def drivers(settings: Settings, exchanges: Mapping[str, Exchange], now: Callable[[], int]) -> dict[str, Driver]:
@@ -175,6 +195,10 @@ def drivers(settings: Settings, exchanges: Mapping[str, Exchange], now: Callable
         elif isinstance(books, Generated):
             given = (books.shape, books.updates_per_s, settings.seed)
             made[venue.name] = Generator(exchange, venue, *given, now, books.mid)
+        elif isinstance(books, Static):
+            made[venue.name] = Standing(exchange, books, now)
+        elif isinstance(books, Published):
+            made[venue.name] = Follower(exchange, venue, books, now)
         elif books.of not in made:
             left.append(venue)  # its turn comes: the configuration has no circles
         else:

@@ -3,16 +3,18 @@
 No I/O, no clock: times (milliseconds) are handed in, and what others must hear of is told to a `Listener` as it happens. Rules:
 
 * What an order may cost at most is locked before it is accepted; what it did not need is released when it ends.
-* A fee is taken from what its payer receives, truncated to 1e-8.
+* A fee is taken from what its payer receives, or (`fees_in_quote`) in quote: then a buyer pays it beside the price, and it is locked
+  with it. It is truncated to 1e-8.
 * A client order id is accepted once for ever per account. (Binance itself lets an id be used again after its order has ended.)
 * Whatever happens, the ledger conserves each asset, and what is locked is the sum over open orders (`conserved`).
+* What has happened is told to `remember` as one row of facts before anybody else can hear of it (`connectors.simulator.memory`).
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -40,7 +42,7 @@ class NewOrder(NamedTuple):
 
 
 class Trade(NamedTuple):
-    """One client's end of a trade; both ends of a trade between two clients carry the same id."""
+    """One client's end of a trade; both ends of a trade between two clients carry the same id, or each its own (`Exchange.ids_by_end`)."""
 
     trade_id: int
     order: int
@@ -86,6 +88,11 @@ class Order:
         return self.status in OPEN
 
     @property
+    def fees(self) -> int:
+        """All that its trades were charged, in the asset that they name."""
+        return sum(trade.fee for trade in self.trades)
+
+    @property
     def locked_asset(self) -> str:
         return self.rules.quote if self.asked.side == "BUY" else self.rules.base
 
@@ -121,6 +128,8 @@ class Listener(Protocol):
         """The book changed."""
 
 
+Fact = tuple[str | int | None, ...]
+Remember = Callable[[Sequence[Fact]], None]
 MAX_PRINTS = 1000
 
 
@@ -131,10 +140,21 @@ class Exchange:
     """
 
     def __init__(
-        self, rules: Iterable[Rules], maker_fee: int, taker_fee: int, listener: Listener, first: int = 1
+        self,
+        rules: Iterable[Rules],
+        maker_fee: int,
+        taker_fee: int,
+        listener: Listener,
+        first: int = 1,
+        fees_in_quote: bool = False,
+        ids_by_end: bool = False,
     ) -> None:
-        self.maker_fee, self.taker_fee = maker_fee, taker_fee
-        self.markets = {r.id: Market(r, first, itertools.count(first).__next__) for r in rules}
+        self.maker_fee, self.taker_fee, self.fees_in_quote = maker_fee, taker_fee, fees_in_quote
+        # Each end of a trade between two clients has an id of its own then, the maker's the next one.
+        self.ids_by_end = ids_by_end
+        # Of all symbols: where trades are asked for by their ids alone, none has another's.
+        trades = itertools.count(first).__next__
+        self.markets = {r.id: Market(r, first, trades) for r in rules}
         self.ledger = Ledger()
         self.orders: dict[int, Order] = {}
         self.accepted: Counter[str] = Counter()
@@ -143,6 +163,9 @@ class Exchange:
         self._by_account: dict[str, list[Order]] = defaultdict(list)
         self._numbers = itertools.count(first)
         self._listener = listener
+        self._overtaken = False
+        self._facts: list[Fact] = []
+        self.remember: Remember | None = None
 
     def market(self, symbol: str) -> Market:
         """The market of the dialect's id."""
@@ -157,6 +180,10 @@ class Exchange:
         """Accept an order, match it, and rest or end what remains."""
         market = self.market(asked.symbol)
         book, rules = market.book, market.rules
+        if self._overtaken and asked.limit is not None:
+            self._overtaken = False
+            for price, quantity in book.outrun(asked.side, asked.limit, asked.quantity, rules.lot):
+                self._print(market, Print(market.numbers(), price, quantity, asked.side, at))
         best = book.against(asked.side).best()
         rules.check(asked.limit, asked.quantity, best[0] if best else None)
         if (account, asked.client_id) in self._by_client:
@@ -166,12 +193,9 @@ class Exchange:
         kill = asked.validity == "FOK" and book.available(asked.side, asked.limit, asked.quantity) < asked.quantity
         order = Order(next(self._numbers), account, asked, rules, self._cost(book, asked), at, at)
         try:
-            self.ledger.lock(account, order.locked_asset, order.locked)
+            self._accept(order)
         except InsufficientFunds:
             raise Refusal(-2010, INSUFFICIENT) from None
-        self.accepted[asked.client_id] += 1
-        self.orders[order.number] = self.open[order.number] = self._by_client[account, asked.client_id] = order
-        self._by_account[account].append(order)
         self._listener.report(order, "NEW", None, "")
         incoming = Resting(order.number, asked.side, asked.limit, asked.quantity)
         if not kill:
@@ -209,7 +233,21 @@ class Exchange:
         """The open ones, oldest first."""
         return [o for o in self.open.values() if o.account == account and (symbol is None or o.rules.id == symbol)]
 
+    def overtake(self) -> None:
+        """The next order with a limit finds that another trader was faster: half of what it could have had is all that is left."""
+        self._overtaken = True
+
     # ---- what the world does
+
+    def fund(self, account: str, asset: str, amount: int, at: int) -> None:
+        """Its owner brings money, or (negative) takes it out. Raises `InsufficientFunds`, and then nothing happened."""
+        if amount < 0:
+            self.ledger.withdraw(account, asset, -amount)
+            self._note("withdrawal", account, asset, -amount)
+        else:
+            self.ledger.deposit(account, asset, amount)
+            self._note("deposit", account, asset, amount)
+        self._told(at)
 
     def show(self, market: Market, bids: Iterable[Level], asks: Iterable[Level], at: int, whole: bool = False) -> None:
         """Displayed levels change (0 removes one), or are replaced when `whole`."""
@@ -233,37 +271,56 @@ class Exchange:
         if asked.side == "SELL":
             return asked.quantity
         if asked.limit is not None:
-            return notional(asked.limit, asked.quantity)
-        return sum(notional(price, part) for price, part in book.plan("BUY", None, asked.quantity))
+            worth = notional(asked.limit, asked.quantity)
+        else:
+            worth = sum(notional(price, part) for price, part in book.plan("BUY", None, asked.quantity))
+        return worth + (worth * max(self.maker_fee, self.taker_fee) // SCALE if self.fees_in_quote else 0)
+
+    def _accept(self, order: Order) -> None:
+        """Raises `InsufficientFunds`, and then nothing happened."""
+        account, asked = order.account, order.asked
+        self.ledger.lock(account, order.locked_asset, order.locked)
+        self.accepted[asked.client_id] += 1
+        self.orders[order.number] = self.open[order.number] = self._by_client[account, asked.client_id] = order
+        self._by_account[account].append(order)
+        self._note("order", order.number, account, *asked, order.locked, order.created)
 
     def _settle(self, market: Market, fills: Iterable[Fill], at: int) -> None:
         """Move money for fills that the book has made, and say so."""
-        ledger, rules = self.ledger, market.rules
         for fill in fills:
-            trade_id, quote = market.numbers(), notional(fill.price, fill.quantity)
-            taker = None if fill.taker is None else self.orders[fill.taker]
-            maker = None if fill.maker is None else self.orders[fill.maker]
-            buyer, seller = (taker, maker) if fill.taker_side == "BUY" else (maker, taker)
-            ledger.pay(buyer.account if buyer else None, rules.quote, quote)
-            ledger.pay(seller.account if seller else None, rules.base, fill.quantity)
-            for order, paid, asset, gained in (
-                (buyer, quote, rules.base, fill.quantity),
-                (seller, fill.quantity, rules.quote, quote),
-            ):
-                if order is None:
-                    ledger.receive(None, asset, gained, 0)
-                    continue
-                is_maker = order is maker
-                fee = gained * (self.maker_fee if is_maker else self.taker_fee) // SCALE
-                ledger.receive(order.account, asset, gained, fee)
+            quote = notional(fill.price, fill.quantity)
+            taker_buys = fill.taker_side == "BUY"
+            rates = (self.taker_fee, self.maker_fee) if taker_buys else (self.maker_fee, self.taker_fee)
+            fees = (quote if self.fees_in_quote else fill.quantity) * rates[0] // SCALE, quote * rates[1] // SCALE
+            trade_id = market.numbers()
+            if self.ids_by_end and fill.taker is not None and fill.maker is not None:
+                market.numbers()
+            self._trade(market, fill, trade_id, fees, at)
+
+    def _trade(self, market: Market, fill: Fill, trade_id: int, fees: tuple[int, int], at: int) -> None:
+        """One fill; `fees` of buyer and seller, where they are clients."""
+        ledger, rules, quote = self.ledger, market.rules, notional(fill.price, fill.quantity)
+        self._note("trade", trade_id, rules.id, *fill, *fees, at)
+        taker = None if fill.taker is None else self.orders[fill.taker]
+        maker = None if fill.maker is None else self.orders[fill.maker]
+        buyer, seller = (taker, maker) if fill.taker_side == "BUY" else (maker, taker)
+        beside = fees[0] if self.fees_in_quote and buyer else 0  # what the buyer pays beside the price
+        within = fees[0] - beside if buyer else 0
+        ledger.pay(buyer.account if buyer else None, rules.quote, quote, beside)
+        ledger.pay(seller.account if seller else None, rules.base, fill.quantity)
+        ledger.receive(buyer.account if buyer else None, rules.base, fill.quantity, within)
+        ledger.receive(seller.account if seller else None, rules.quote, quote, fees[1] if seller else 0)
+        for order, paid, fee, asset in (
+            (buyer, quote + beside, fees[0], rules.quote if self.fees_in_quote else rules.base),
+            (seller, fill.quantity, fees[1], rules.quote),
+        ):
+            if order is not None:
                 order.locked -= paid
-                side: Direction = "BUY" if order is buyer else "SELL"
-                client_id, price, quantity = order.asked.client_id, fill.price, fill.quantity
-                self._filled(
-                    order,
-                    Trade(trade_id, order.number, client_id, side, price, quantity, quote, fee, asset, is_maker, at),
-                )
-            self._print(market, Print(trade_id, fill.price, fill.quantity, fill.taker_side, at))
+                number, asked = order.number, order.asked
+                mine = trade_id + (self.ids_by_end and order is maker and taker is not None)
+                row = (mine, number, asked.client_id, asked.side, fill.price, fill.quantity, quote)
+                self._filled(order, Trade(*row, fee, asset, order is maker, at))
+        self._print(market, Print(trade_id, fill.price, fill.quantity, fill.taker_side, at))
 
     def _filled(self, order: Order, trade: Trade) -> None:
         order.trades.append(trade)
@@ -277,6 +334,7 @@ class Exchange:
 
     def _end(self, order: Order, status: Literal["CANCELED", "EXPIRED"], at: int, cancel_id: str = "") -> None:
         order.status, order.updated = status, at
+        self._note("end", order.number, status, at)
         self._close(order)
         self._listener.report(order, status, None, cancel_id)
 
@@ -291,8 +349,47 @@ class Exchange:
             del market.prints[:-MAX_PRINTS]
         self._listener.printed(market, public)
 
+    # ---- memory
+
+    def recall(self, fact: Sequence[str | int | None]) -> None:
+        """Let a fact have happened again, as it was; resting orders queue by their numbers. Raises `ValueError`, `KeyError`, `TypeError`."""
+        match fact:
+            case ["deposit", str(account), str(asset), int(amount)]:
+                self.ledger.deposit(account, asset, amount)
+            case ["withdrawal", str(account), str(asset), int(amount)]:
+                self.ledger.withdraw(account, asset, amount)
+            case ["order", int(number), str(account), *asked, int(locked), int(at)]:
+                order = NewOrder(*asked)  # type: ignore[arg-type]  # as it was written
+                accepted = Order(number, account, order, self.markets[order.symbol].rules, locked, at, at)
+                self._accept(accepted)
+            case ["trade", int(trade_id), str(symbol), *fill, int(bought), int(sold), int(at)]:
+                self._trade(self.markets[symbol], Fill(*fill), trade_id, (bought, sold), at)  # type: ignore[arg-type]
+            case ["end", int(number), ("CANCELED" | "EXPIRED") as status, int(at)]:
+                self._end(self.orders[number], status, at)
+            case _:
+                raise ValueError(f"no fact: {fact!r:.200}")
+
+    def resume(self) -> None:
+        """After the last fact: what is open rests in the books again."""
+        for order in self.open.values():
+            asked = order.asked
+            rest = Resting(order.number, asked.side, asked.limit, asked.quantity - order.filled)
+            self.markets[asked.symbol].book.rest(rest)
+        self.ledger.touched.clear()
+
+    def _note(self, *fact: str | int | None) -> None:
+        if self.remember is not None:
+            self._facts.append(fact)
+
     def _tell(self, market: Market, at: int) -> None:
+        self._told(at)
+        self._listener.moved(market)
+
+    def _told(self, at: int) -> None:
         ledger = self.ledger
+        if self._facts and self.remember is not None:
+            self.remember(self._facts)
+            self._facts = []
         if ledger.touched:
             changed: dict[str, dict[str, tuple[int, int]]] = {}
             for account, asset in sorted(ledger.touched):
@@ -301,7 +398,6 @@ class Exchange:
             ledger.touched.clear()
             for account, assets in changed.items():
                 self._listener.balances(account, assets, at)
-        self._listener.moved(market)
 
     def conserved(self) -> bool:
         """Whether all money is accounted for, and what is locked is what open orders need."""

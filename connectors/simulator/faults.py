@@ -4,9 +4,10 @@
     hang    requests are taken and not answered, streams fall silent
     503     every request gets a 503 that says nothing
     slow    every request takes `latency_ms` longer
-    reject  new orders are refused with `code`, `words`, `status`
+    reject  new orders are refused with `code`, `words`, `status`, the next `times` of them; or cancels, where `cancels` says so
+    feed    market data is lost: the sockets stay and answer, and so does all else
     skew    the venue's clock goes `skew_ms` ahead
-    shaken  single requests and events meet what `mishaps` lists: `kinds`, `rate`, `seed`, `times`, `retry_after`, `latency`
+    shaken  single requests and events meet what `mishaps` lists: `kinds`, `rate`, `seed`, `times`, and what `Mishaps` takes beside
     ok      none of these
 
 `accepts` tells on which side of the venue's matching it happens: without it a request that hangs, is slow or gets a 503 has not been
@@ -26,12 +27,12 @@ from typing import Any, Literal, get_args
 from aiohttp import web
 
 from connectors.simulator.mishaps import EVENTS, REQUESTS, Mishaps
+from connectors.simulator.voice import Voice
 
 log = logging.getLogger(__name__)
 
-FaultKind = Literal["down", "hang", "503", "slow", "reject", "skew", "shaken", "ok"]
+FaultKind = Literal["down", "hang", "503", "slow", "reject", "feed", "skew", "shaken", "ok"]
 CONTROL = "/sim/"
-SOCKETS = ("/ws", "/stream")  # also the beginning of /ws-api
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Spared = asyncio.BaseTransport | None
 
@@ -44,9 +45,11 @@ class Fault:
     accepts: bool = False
     seconds: float | None = None
     latency: float = 1.0
-    code: int = -1015
-    words: str = "Too many new orders."
-    status: int = 400
+    code: str | int | None = None  # None: one of the dialect's own
+    words: str = "refused"
+    status: int | None = None
+    times: int | None = None
+    cancels: bool = False
     skew_ms: int = 0
     mishaps: Mishaps | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -66,9 +69,11 @@ def fault(raw: Mapping[str, Any]) -> Fault:
         "accepts": bool,
         "seconds": float,
         "latency": float,
-        "code": int,
+        "code": lambda code: code if isinstance(code, int) else str(code),
         "words": str,
         "status": int,
+        "times": int,
+        "cancels": bool,
         "skew_ms": int,
     }
     if unknown := given.keys() - readers.keys():
@@ -89,17 +94,28 @@ def _shaken(given: dict[str, Any]) -> Fault:
 
 
 class Faults:
-    """The present fault of one venue. `changed` is called with each new one, and with the connection over which it was asked for."""
+    """The present fault of one venue, which speaks with `voice`.
 
-    def __init__(self, venue: str, changed: Callable[[Fault, Spared], Awaitable[None]]) -> None:
-        self._venue, self._changed = venue, changed
+    `changed` is called with each new one, and with the connection over which it was asked for; `overtake` has another be faster than
+    the next order.
+    """
+
+    def __init__(
+        self,
+        venue: str,
+        changed: Callable[[Fault, Spared], Awaitable[None]],
+        voice: Voice,
+        overtake: Callable[[], None],
+    ) -> None:
+        self._venue, self._changed, self.voice, self._overtake = venue, changed, voice, overtake
         self.now = Fault()
         self._met: Counter[str] = Counter()
+        self._refused = 0  # by the present fault
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def set(self, new: Fault, spared: Spared = None) -> None:
         """Put `new` in the place of what was; `spared` is a connection that still has to carry an answer."""
-        before, self.now = self.now, new
+        before, self.now, self._refused = self.now, new, 0
         if before.mishaps is not None:
             self._met.update(before.mishaps.counts)
         log.info("%s: fault %s%s", self._venue, new.kind, f" for {new.seconds} s" if new.seconds else "")
@@ -124,6 +140,17 @@ class Faults:
         """How often each mishap has happened."""
         return dict(self._met + (self.now.mishaps.counts if self.now.mishaps is not None else Counter()))
 
+    @property
+    def clock_ms(self) -> int:
+        """How far the venue's clock is ahead."""
+        now = self.now
+        return now.skew_ms + (0 if now.mishaps is None else now.mishaps.clock_ms)
+
+    @property
+    def mute(self) -> bool:
+        """Whether market data is lost."""
+        return self.now.kind == "feed"
+
     async def flowing(self) -> None:
         """Return when the streams may speak."""
         while self.now.kind == "hang":
@@ -139,15 +166,18 @@ class Faults:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=503)
-        if now.kind == "skew" or (now.kind == "shaken" and request.path.startswith(SOCKETS)):
+        streams = request.headers.get("Upgrade", "").lower() == "websocket"
+        if now.kind in ("skew", "feed") or (now.kind == "shaken" and streams):
             return await handler(request)
         if now.mishaps is not None:
-            kind = now.mishaps.draw(REQUESTS)
-            return await handler(request) if kind is None else await now.mishaps.answer(kind, request, handler)
-        acts = now.accepts and not request.path.startswith(SOCKETS)
+            return await now.mishaps.meet(request, handler, self.voice, self._overtake)
+        acts = now.accepts and not streams
         if now.kind == "reject":
-            if request.method == "POST" and request.path == "/api/v3/order":
-                return web.json_response({"code": now.code, "msg": now.words}, status=now.status)
+            left = now.times is None or self._refused < now.times
+            if left and (self.voice.cancels(request) if now.cancels else self.voice.places(request)):
+                self._refused += 1
+                code, words = self.voice.rejections[0] if now.code is None else (now.code, now.words)
+                return self.voice.rejected(code, words, now.status)
             return await handler(request)
         response = await handler(request) if acts else None
         if now.kind == "503":

@@ -33,6 +33,16 @@ class Ledger:
         self.free[account, asset] += amount
         self.touched.add((account, asset))
 
+    def withdraw(self, account: str, asset: str, amount: int) -> None:
+        """Take out what is free. Raises `InsufficientFunds`, and then nothing moved."""
+        if amount < 0:
+            raise ValueError("a withdrawal is not negative")
+        if self.free.get((account, asset), 0) < amount:
+            raise InsufficientFunds(asset)
+        self.deposits[asset] -= amount
+        self.free[account, asset] -= amount
+        self.touched.add((account, asset))
+
     def lock(self, account: str, asset: str, amount: int) -> None:
         """Set `amount` aside for an order. Raises `InsufficientFunds`, and then nothing moved."""
         if self.free.get((account, asset), 0) < amount:
@@ -49,14 +59,15 @@ class Ledger:
         self.free[account, asset] += amount
         self.touched.add((account, asset))
 
-    def pay(self, account: str | None, asset: str, amount: int) -> None:
-        """Money leaves for a trade: from what is locked, or from the outside (None)."""
+    def pay(self, account: str | None, asset: str, amount: int, fee: int = 0) -> None:
+        """Money leaves for a trade: from what is locked, or from the outside (None). `fee` goes to the venue beside it."""
         if account is None:
             self.outside[asset] -= amount
             return
-        if self.locked[account, asset] < amount:
+        if self.locked[account, asset] < amount + fee:
             raise InsufficientFunds(asset)
-        self.locked[account, asset] -= amount
+        self.locked[account, asset] -= amount + fee
+        self.fees[asset] += fee
         self.touched.add((account, asset))
 
     def receive(self, account: str | None, asset: str, amount: int, fee: int) -> None:

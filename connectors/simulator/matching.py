@@ -220,6 +220,19 @@ class Book:
             order.quantity -= part
         return fills
 
+    def outrun(self, direction: Direction, limit: int, wanted: int, lot: int) -> list[Level]:
+        """Another takes what is displayed within `limit`, but for half (in lots) of what an order finds there; what went from where."""
+        side, taken = self.against(direction), []
+        shown = [(price, side.left[price]) for price in side.within(limit) if price in side.left]
+        keep = min(wanted, sum(quantity for _, quantity in shown)) // (2 * lot) * lot
+        for price, quantity in shown:
+            part = max(0, quantity - keep)
+            keep -= quantity - part
+            if part:
+                taken.append((price, part))
+                side.take_shown(price, part)
+        return taken
+
     def rest(self, order: Resting) -> None:
         """Put what remains of an order into the book, behind those already at its price."""
         self.orders[order.ref] = order

@@ -5,45 +5,64 @@ Of a request (`accepts`: whether the venue acts on it first):
     reset        the connection is cut                     page         an HTML page with `status` (500, 502, 503, 504, 523)
     429, 418     refused with Retry-After, never acted on  cut          acted on, the body ends in the middle
     empty        acted on, 200 without a body              braces       acted on, 200 with `{}`
-    maintenance  503, as JSON                              late         acted on, the answer comes `latency` seconds late
+    maintenance  "not now", in the dialect's words         late         acted on, the answer comes `latency` seconds late
+    hang         no answer; cut after `hang` seconds       skew         for `skew_seconds` the venue's clock is `skew_ms` off, either way
 
-Of an event: `lose`, `double`, `delay`, `swap` (with the next), `terminate` (the subscription ends with `eventStreamTerminated`).
+Of a new order alone: `reject` (refused with `code`, or one of the dialect's own) and `partial` (another trader takes part of what it
+would have taken, a moment before).
+
+Of an event: `lose`, `double`, `delay`, `swap` (with the next), `terminate` (the stream ends as the dialect ends one), `break` (the
+connection is cut, the event lost), `mute` (the connection stays and tells nothing more).
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-import orjson
 from aiohttp import web
 
-REQUESTS = ("reset", "page", "429", "418", "cut", "empty", "braces", "maintenance", "late")
-EVENTS = ("lose", "double", "delay", "swap", "terminate")
+from connectors.simulator.voice import Voice
+
+ORDERS = ("reject", "partial")
+REQUESTS = (
+    *("reset", "page", "429", "418", "cut", "empty", "braces", "maintenance", "late", "hang", "skew"),
+    *ORDERS,
+)
+EVENTS = ("lose", "double", "delay", "swap", "terminate", "break", "mute")
 PAGES = (500, 502, 503, 504, 523)
-REFUSALS = ("429", "418", "maintenance")
 PAGE = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center></body></html>"
+CUT = b""  # in the place of an event: the connection ends here
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-TERMINATED = orjson.dumps({"subscriptionId": 0, "event": {"e": "eventStreamTerminated", "E": 0}})
 
 
 @dataclass(slots=True)
 class Mishaps:
-    """A source of them: each request or event meets one of `kinds` with probability `rate`, `times` times at most."""
+    """A source of them: each request or event meets one of `kinds` with probability `rate`, `times` times at most; of requests, new orders
+    alone where `orders` says so."""
 
     kinds: Sequence[str] = ()
     rate: float = 1.0
     seed: int = 0
     times: int | None = None
+    orders: bool = False
     accepts: bool | None = None  # None: either, at random
     status: int | None = None
     retry_after: int = 1
     latency: float = 0.5
+    hang: float = 6.0
+    skew_ms: int = 60_000
+    skew_seconds: float = 2.0
+    code: str | int | None = None
+    words: str = "refused"
     counts: Counter[str] = field(default_factory=Counter)
     _random: Random = field(init=False)
+    _skew: int = 0
+    _skewed_until: float = 0.0
 
     def __post_init__(self) -> None:
         if unknown := set(self.kinds) - {*REQUESTS, *EVENTS}:
@@ -65,16 +84,42 @@ class Mishaps:
         self.counts[kind] += 1
         return kind
 
-    async def answer(self, kind: str, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Have a request meet a mishap."""
+    @property
+    def clock_ms(self) -> int:
+        """How far off the venue's clock is now."""
+        return self._skew if time.monotonic() < self._skewed_until else 0
+
+    async def meet(
+        self, request: web.Request, handler: Handler, voice: Voice, overtake: Callable[[], None]
+    ) -> web.StreamResponse:
+        """Have a request handled, and perhaps meet a mishap. `overtake`: the next order finds another was faster."""
+        if self.orders and not voice.places(request):
+            return await handler(request)
+        kind = self.draw(REQUESTS if voice.places(request) else [kind for kind in REQUESTS if kind not in ORDERS])
+        if kind is None:
+            return await handler(request)
         if kind in ("429", "418"):
-            headers = {"Retry-After": str(self.retry_after)}
-            return web.json_response({"code": -1003, "msg": "Too many requests."}, status=int(kind), headers=headers)
+            return voice.limited(int(kind), self.retry_after)
         if kind == "maintenance":
-            return web.json_response({"code": -1016, "msg": "This service is no longer available."}, status=503)
+            return voice.maintenance()
+        if kind == "reject":
+            own = (self.code, self.words) if self.code is not None else self._random.choice(voice.rejections)
+            return voice.rejected(own[0], own[1])
+        if kind == "partial":
+            overtake()
+            return await handler(request)
+        if kind == "skew":
+            self._skew = self.skew_ms * self._random.choice((-1, 1))
+            self._skewed_until = time.monotonic() + self.skew_seconds
+            return await handler(request)
+        return await self._spoilt(kind, request, handler)
+
+    async def _spoilt(self, kind: str, request: web.Request, handler: Handler) -> web.StreamResponse:
         acts = self._random.random() < 0.5 if self.accepts is None else self.accepts
-        response = await handler(request) if acts or kind not in ("reset", "page") else None
-        if kind == "reset":
+        response = await handler(request) if acts or kind not in ("reset", "page", "hang") else None
+        if kind == "hang":
+            await asyncio.sleep(self.hang)
+        if kind in ("reset", "hang"):
             if request.transport is not None:
                 request.transport.abort()
             return response or web.Response(status=503)
@@ -90,23 +135,30 @@ class Mishaps:
 
 
 class Shaken:
-    """One connection's user events as they leave it: what goes out for each that comes in."""
+    """One connection's user events as they leave it: what goes out for each that comes in. `farewell` is how the dialect ends a stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, farewell: Sequence[bytes] = (CUT,)) -> None:
+        self._farewell = farewell
         self._held: bytes | None = None
+        self._mute = False
 
     async def after(self, mishaps: Mishaps | None, event: bytes) -> list[bytes]:
+        """What to send, in order; `CUT` ends the connection."""
+        if self._mute:
+            return []
         held, self._held = self._held, None
         kind = mishaps.draw(EVENTS) if mishaps is not None else None
         out = [event]
-        if kind == "lose":
-            out = []
+        if kind in ("lose", "mute"):
+            out, self._mute = [], kind == "mute"
         elif kind == "double":
             out = [event, event]
         elif kind == "swap":
             out, self._held = [], event
         elif kind == "terminate":
-            out = [event, TERMINATED]
+            out = [event, *self._farewell]
+        elif kind == "break":
+            out = [CUT]
         elif kind == "delay" and mishaps is not None:
             await asyncio.sleep(mishaps.latency)
         return [*out, held] if held is not None else out

@@ -1,4 +1,12 @@
-"""The venue's REST end: `/api/v3` of the dialect, and `/sim` for tests (`audit` and `fault`, without keys).
+"""The venue's REST end: `/api/v3` of the dialect, and `/sim` for tests, without keys.
+
+    GET  /sim/audit    what was accepted, traded and is owned
+    POST /sim/fault    see `faults`
+    POST /sim/book     {"symbol": "BTC/USDT", "bids": [["59990", "2"]], "asks": […]}: what is displayed from now on
+    POST /sim/trade    {"symbol": "BTC/USDT", "price": "59990", "quantity": "0.1", "side": "SELL"}: a trade of others; its taker's side
+    POST /sim/order    the same with "account" and "client_order_id": a limit order of the account's owner, past all who trade for it
+    POST /sim/cancel   {"account": "account-1", "client_order_id": "web-1"}: its end
+    POST /sim/funds    {"account": "account-1", "asset": "USDT", "amount": "-5"}: the owner brings money, or takes it out
 
 An order request takes the venue's latency, half of it before the venue acts and half after; what it acts on is checked, signature and
 time window included, when it acts. A peer that leaves meanwhile changes nothing.
@@ -16,10 +24,14 @@ from aiohttp import web
 
 from connectors.simulator import dialect
 from connectors.simulator.access import Access, whole
+from connectors.simulator.amounts import parse
 from connectors.simulator.audit import audit
 from connectors.simulator.budget import Budget
-from connectors.simulator.exchange import Exchange, Market, Order
+from connectors.simulator.config import sides
+from connectors.simulator.exchange import Exchange, Market, NewOrder, Order
 from connectors.simulator.faults import Fault, Faults, Spared, fault
+from connectors.simulator.ledger import InsufficientFunds
+from connectors.simulator.matching import Direction
 from connectors.simulator.rules import Refusal
 
 Params = Mapping[str, str]
@@ -76,7 +88,15 @@ class Rest:
 
     def control(self) -> list[web.RouteDef]:
         """What tests ask, whatever the dialect."""
-        return [web.get("/sim/audit", self._audit), web.post("/sim/fault", self._fault)]
+        return [
+            web.get("/sim/audit", self._audit),
+            web.post("/sim/fault", self._fault),
+            web.post("/sim/book", self._book),
+            web.post("/sim/trade", self._trade),
+            web.post("/sim/order", self._owner(self._owners_order)),
+            web.post("/sim/cancel", self._owner(self._owners_cancel)),
+            web.post("/sim/funds", self._owner(self._owners_funds)),
+        ]
 
     def _public(self, answer: Public) -> Handler:
         async def handle(request: web.Request) -> web.Response:
@@ -222,3 +242,75 @@ class Rest:
         except ValueError as error:
             return as_json({"error": str(error)}, 400)
         return as_json({"venue": venue or self._name, "kind": new.kind})
+
+    async def _book(self, request: web.Request) -> web.Response:
+        try:
+            raw = orjson.loads(await request.read())
+            market = self._named_market(raw)
+            bids, asks = sides(raw, market.rules.symbol)
+        except ValueError as error:
+            return as_json({"error": str(error)}, 400)
+        # A level that shows what it showed before would stay as far as it was taken: all is taken down first.
+        self._exchange.show(market, (), (), self._now(), whole=True)
+        self._exchange.show(market, bids, asks, self._now(), whole=True)
+        return as_json({"symbol": market.rules.symbol, "update_id": market.update_id})
+
+    async def _trade(self, request: web.Request) -> web.Response:
+        try:
+            raw = orjson.loads(await request.read())
+            market = self._named_market(raw)
+            price, quantity = (parse(str(raw.get(name))) for name in ("price", "quantity"))
+            taker: Direction | None = {"BUY": "BUY", "SELL": "SELL"}.get(str(raw.get("side")))  # type: ignore[assignment]
+            if not price or not quantity or taker is None:
+                raise ValueError("price and quantity are above zero, side is BUY or SELL")
+        except ValueError as error:
+            return as_json({"error": str(error)}, 400)
+        self._exchange.printed(market, price, quantity, taker, self._now())
+        return as_json({"symbol": market.rules.symbol})
+
+    def _owner(self, act: Callable[[Mapping[str, Any]], Any]) -> Handler:
+        """What an account's owner does at the venue by himself."""
+
+        async def handle(request: web.Request) -> web.Response:
+            try:
+                raw = orjson.loads(await request.read())
+                if not isinstance(raw, dict) or str(raw.get("account")) not in self._access.names:
+                    raise ValueError("account is one of the venue's")
+                return as_json(act(raw))
+            except Refusal as refusal:
+                return refused(refusal)
+            except (ValueError, InsufficientFunds) as error:
+                return as_json({"error": str(error)}, 400)
+
+        return handle
+
+    def _owners_order(self, raw: Mapping[str, Any]) -> Any:
+        fields = {name: raw.get(name) for name in ("symbol", "price", "quantity", "side", "client_order_id")}
+        market = self._named_market(dict(fields))
+        price, quantity = (parse(str(fields[name])) for name in ("price", "quantity"))
+        side: Direction = "SELL" if fields["side"] == "SELL" else "BUY"
+        asked = NewOrder(market.rules.id, str(fields["client_order_id"]), side, "LIMIT", "GTC", quantity, price)
+        order = self._exchange.place(str(raw["account"]), asked, self._now())
+        return {"order": str(order.number), "status": order.status}
+
+    def _owners_cancel(self, raw: Mapping[str, Any]) -> Any:
+        name = str(raw.get("client_order_id"))
+        for order in self._exchange.open_of(str(raw["account"])):
+            if order.asked.client_id == name:
+                self._exchange.cancel(order, "", self._now())
+                return {"order": str(order.number), "status": order.status}
+        raise ValueError(f"no open order {name}")
+
+    def _owners_funds(self, raw: Mapping[str, Any]) -> Any:
+        amount = str(raw.get("amount"))
+        units = -parse(amount[1:]) if amount.startswith("-") else parse(amount)
+        self._exchange.fund(str(raw["account"]), str(raw.get("asset")), units, self._now())
+        return {"asset": raw.get("asset"), "amount": amount}
+
+    def _named_market(self, raw: Any) -> Market:
+        """The market whose unified symbol is taken out of a command. Raises `ValueError`."""
+        symbol = raw.pop("symbol", None) if isinstance(raw, dict) else None
+        found = next((m for m in self._exchange.markets.values() if m.rules.symbol == symbol), None)
+        if found is None:
+            raise ValueError(f"no symbol {symbol!r} here")
+        return found

@@ -47,7 +47,9 @@ class Sockets:
     async def _connection(
         self, request: web.Request, wrapped: bool = False
     ) -> AsyncIterator[tuple[web.WebSocketResponse, Outlet]]:
-        socket = web.WebSocketResponse(heartbeat=HEARTBEAT, max_msg_size=LARGEST, compress=False, timeout=1.0)
+        socket = web.WebSocketResponse(
+            heartbeat=HEARTBEAT, max_msg_size=LARGEST, compress=False, timeout=1.0, autoping=False
+        )
         await socket.prepare(request)
         outlet = Outlet(socket, request.transport, self._faults, wrapped)
         self._open.add(socket)
@@ -66,6 +68,8 @@ class Sockets:
         async with self._connection(request) as (socket, outlet):
             numbers = itertools.count()
             async for message in socket:
+                if message.type is WSMsgType.PING:
+                    outlet.pong(message.data)
                 if message.type is not WSMsgType.TEXT:
                     continue
                 asked = _object(message.data)
@@ -116,6 +120,8 @@ class Sockets:
                 await socket.close(code=1008, message=refusal.words.encode()[:120])
                 return socket
             async for message in socket:
+                if message.type is WSMsgType.PING:
+                    outlet.pong(message.data)
                 if message.type is not WSMsgType.TEXT:
                     continue
                 asked = _object(message.data)

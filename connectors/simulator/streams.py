@@ -23,16 +23,13 @@ from aiohttp import ClientConnectionError, WSMsgType, web
 from connectors.simulator import dialect
 from connectors.simulator.exchange import Market, Order, Print, Trade
 from connectors.simulator.faults import Faults
-from connectors.simulator.mishaps import Shaken
+from connectors.simulator.mishaps import CUT, Shaken
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 20_000  # events a reader may be behind
 FAST, SLOW = "depth@100ms", "depth"
 KINDS = (FAST, SLOW, "trade", "bookTicker")
-
-
-USER = b'{"subscriptionId"'  # how an event of a user stream begins
 
 
 class Outlet:
@@ -46,28 +43,40 @@ class Outlet:
         wrapped: bool = False,
     ) -> None:
         self._socket, self._transport, self._faults, self.wrapped = socket, transport, faults, wrapped
-        self._queue: asyncio.Queue[bytes] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[bytes, bool, WSMsgType]] = asyncio.Queue()
         self.streams: set[str] = set()
-        self._shaken = Shaken()
+        self._shaken = Shaken(faults.voice.farewell)
 
-    def send(self, data: bytes) -> None:
-        """Queue a message, or cut a connection whose reader is too far behind."""
+    def send(self, data: bytes, user: bool = False) -> None:
+        """Queue a message, or cut a connection whose reader is too far behind. What is a `user`'s may meet a mishap on its way."""
         if self._queue.qsize() < BACKLOG:
-            self._queue.put_nowait(data)
+            self._queue.put_nowait((data, user, WSMsgType.TEXT))
         elif self._transport is not None:
             log.info("a reader is %d events behind: cut", BACKLOG)
             self._transport.abort()
             self._transport = None
 
+    def tell(self, data: bytes) -> None:
+        """Queue market data, unless the venue loses it."""
+        if not self._faults.mute:
+            self.send(data)
+
+    def pong(self, data: bytes) -> None:
+        """Answer a ping, in its turn: a venue that hangs answers none."""
+        self._queue.put_nowait((data, False, WSMsgType.PONG))
+
     async def run(self) -> None:
         """Send what is queued, until the connection ends."""
         while True:
-            data = await self._queue.get()
+            data, user, kind = await self._queue.get()
             await self._faults.flowing()
-            told = await self._shaken.after(self._faults.now.mishaps, data) if data.startswith(USER) else [data]
+            told = await self._shaken.after(self._faults.now.mishaps, data) if user else [data]
             try:
                 for one in told:
-                    await self._socket.send_frame(one, WSMsgType.TEXT)
+                    if user and one == CUT:
+                        await self._socket.close(code=1001, message=b"going away")
+                        return
+                    await self._socket.send_frame(one, kind)
             except (ClientConnectionError, ConnectionError):
                 return  # who receives on it sees the end too, and cleans up
 
@@ -145,6 +154,9 @@ class Streams:
             self._quoted[name] = quote
             self._publish(name, dialect.book_ticker_event(market))
 
+    def heart(self) -> None:
+        """A second has passed: nothing is said of that here."""
+
     def flush(self, market: Market, slow: bool) -> None:
         """Tell what changed in the depth; `slow` when the slow cadence is due as well."""
         book, symbol = market.book, market.rules.id.lower()
@@ -171,9 +183,9 @@ class Streams:
         plain = orjson.dumps(event)
         wrapped = b'{"stream":"%s","data":%s}' % (name.encode(), plain)
         for outlet in self._market[name]:
-            outlet.send(wrapped if outlet.wrapped else plain)
+            outlet.tell(wrapped if outlet.wrapped else plain)
 
     def _to_user(self, account: str, event: object) -> None:
         body = orjson.dumps(event)
         for outlet, number in self._users[account].items():
-            outlet.send(b'{"subscriptionId":%d,"event":%s}' % (number, body))
+            outlet.send(b'{"subscriptionId":%d,"event":%s}' % (number, body), user=True)

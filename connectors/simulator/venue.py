@@ -6,19 +6,22 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from aiohttp import web
 
 from connectors.simulator.access import Access
 from connectors.simulator.budget import Budget
 from connectors.simulator.config import Settings, VenueSettings
-from connectors.simulator.dialects import FOREIGN
+from connectors.simulator.dialects import FOREIGN, ForeignStreams
 from connectors.simulator.drivers import Clock, drivers
 from connectors.simulator.exchange import Exchange
 from connectors.simulator.faults import Fault, Faults, Handler, Spared
+from connectors.simulator.memory import Memory
 from connectors.simulator.rest import Rest, SetFault
 from connectors.simulator.sockets import Sockets
 from connectors.simulator.streams import Streams
+from connectors.simulator.voice import VOICES
 
 log = logging.getLogger(__name__)
 
@@ -35,18 +38,33 @@ def now_ms() -> int:
 class Venue:
     """One venue's exchange behind its server."""
 
-    def __init__(self, settings: VenueSettings, set_fault: SetFault, first: int) -> None:
+    def __init__(self, settings: VenueSettings, set_fault: SetFault, first: int, state: Path | None = None) -> None:
         self.settings = settings
-        self.streams = Streams(self.now)
-        self.exchange = Exchange(settings.symbols, settings.maker_fee, settings.taker_fee, self.streams, first)
-        for account in settings.accounts:
-            for asset, amount in account.balances.items():
-                self.exchange.ledger.deposit(account.name, asset, amount)
-        self.exchange.ledger.touched.clear()  # nobody listens yet
+        dialect = FOREIGN.get(settings.dialect)
+        self.streams: Streams | ForeignStreams = Streams(self.now) if dialect is None else dialect[1](self.now)
+        self.exchange = Exchange(
+            settings.symbols,
+            settings.maker_fee,
+            settings.taker_fee,
+            self.streams,
+            first,
+            settings.fees_in_quote,
+            settings.ids_by_end,
+        )
+        deposits = {(a.name, asset): amount for a in settings.accounts for asset, amount in a.balances.items()}
+        self._memory: Memory | None = None
+        if state is not None:
+            self._memory = Memory(state / f"{settings.name}.jsonl")
+            if known := self._memory.restore(self.exchange, deposits):
+                log.info("%s: %d events remembered, %d orders open", settings.name, known, len(self.exchange.open))
+        else:
+            for key, amount in deposits.items():
+                self.exchange.ledger.deposit(*key, amount)
+            self.exchange.ledger.touched.clear()  # nobody listens yet
         access = Access(settings.accounts)
-        self.budget = Budget(settings.limits)
-        self.faults = Faults(settings.name, self._fault)
-        self._sockets = Sockets(self.exchange, access, self.streams, self.faults, self.now)
+        voice = VOICES[settings.dialect]
+        self.budget = Budget(settings.limits, voice)
+        self.faults = Faults(settings.name, self._fault, voice, self.exchange.overtake)
         rest = Rest(
             settings.name,
             self.exchange,
@@ -58,19 +76,23 @@ class Venue:
             self.faults,
         )
         app = web.Application(middlewares=[self._middleware])
-        if settings.dialect == "binance":
-            app.add_routes([*rest.routes(), *self._sockets.routes()])
+        self._ends: Sockets | ForeignStreams
+        if isinstance(self.streams, Streams):
+            self._ends = Sockets(self.exchange, access, self.streams, self.faults, self.now)
+            app.add_routes([*rest.routes(), *self._ends.routes()])
         else:
-            foreign = FOREIGN[settings.dialect](self.exchange, settings.accounts, settings.latency, self.now)
-            app.add_routes([*foreign.routes(), *rest.control()])
-        app.on_shutdown.append(lambda _: self._sockets.close())
+            foreign = FOREIGN[settings.dialect][0](self.exchange, settings.accounts, settings.latency, self.now)
+            self.streams.bind(foreign, self.faults)
+            self._ends = self.streams
+            app.add_routes([*foreign.routes(), *self._ends.routes(), *rest.control()])
+        app.on_shutdown.append(lambda _: self._ends.close())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         self._site: web.TCPSite | None = None
         self.port = settings.port
 
     def now(self) -> int:
         """The venue's clock, which may go ahead of ours."""
-        return now_ms() + self.faults.now.skew_ms
+        return now_ms() + self.faults.clock_ms
 
     def _named(self, set_fault: SetFault) -> SetFault:
         async def named(venue: str | None, fault: Fault, spared: Spared) -> None:
@@ -94,11 +116,16 @@ class Venue:
     async def stop(self) -> None:
         """Close all streams and the server."""
         await self._runner.cleanup()
+        if self._memory is not None:
+            self._memory.close()
+            self.exchange.remember = self._memory = None
 
     async def beat(self, slow: bool) -> None:
         """Push what changed in the depth."""
         for market in self.exchange.markets.values():
             self.streams.flush(market, slow)
+        if slow:
+            self.streams.heart()
 
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -126,7 +153,7 @@ class Simulator:
     """All venues of a process. `run` moves the books until it is cancelled; `first`: see `Exchange`."""
 
     def __init__(self, settings: Settings, first: int = 1) -> None:
-        self.venues = {v.name: Venue(v, self._set_fault, first) for v in settings.venues}
+        self.venues = {v.name: Venue(v, self._set_fault, first, settings.state) for v in settings.venues}
         self._clock = Clock(settings.speed)
         exchanges = {name: venue.exchange for name, venue in self.venues.items()}
         self.drivers = drivers(settings, exchanges, now_ms)

@@ -17,7 +17,8 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -25,10 +26,13 @@ import ccxt.pro  # type: ignore[import-untyped, unused-ignore]  # upstream ships
 import httpx
 from ccxt.base import errors  # type: ignore[import-untyped, unused-ignore]
 
-from connectors.venues.adapter import VenueAdapter, VenueConfig, wall_ms
+from connectors.venues.adapter import VenueAdapter, VenueConfig, readable, wall_ms
 from connectors.venues.outcomes import (
+    UNREADABLE,
     Answer,
+    Listing,
     NotFound,
+    NotWhole,
     OrderView,
     Outcome,
     OutcomeKind,
@@ -62,7 +66,7 @@ STATUS = {
 UNSURE_CODES = frozenset({"-1000", "-1001", "-1006", "-1007", "-2021", "-2022"})
 NO_SUCH_ORDER = "-2013"
 CHILD_ID = re.compile(r"[a-zA-Z0-9_-]{1,36}")
-TRADES_PAGE = 1000  # the most that the venue gives at once
+TRADES_PAGE, PAGES = 1000, 100  # the most that the venue gives at once, and how often an order's are asked for
 RECONNECT_SECONDS = (0.1, 5.0)  # first and longest wait between attempts
 
 
@@ -189,14 +193,14 @@ class BinanceAdapter(VenueAdapter):
 
     async def load(self) -> list[Instrument]:
         await self._measure_clock()
-        await self.budget("markets")
-        markets = await self._ex.load_markets()
+        markets = await self.markets(self._ex)
         at = time.time_ns() // 1000
         found = {}
-        for symbol, market in markets.items():
-            if self.config.symbols is None or symbol in self.config.symbols:
-                found[symbol] = self._instrument(market, at)
-                self._ids[symbol] = market["id"]
+        with readable(self.config.name, "its markets"):
+            for symbol, market in markets.items():
+                if self.config.symbols is None or symbol in self.config.symbols:
+                    found[symbol] = self._instrument(market, at)
+                    self._ids[symbol] = market["id"]
         self.instruments = found
         return list(found.values())
 
@@ -223,8 +227,8 @@ class BinanceAdapter(VenueAdapter):
         )
 
     async def _measure_clock(self) -> None:
-        await self.budget("time")
-        raw = await self._ex.publicGetTime()
+        async with self.budget("time"):
+            raw = await self._ex.publicGetTime()
         after = wall_ms()
         if not isinstance(raw, dict) or not isinstance(raw.get("serverTime"), int):
             raise errors.BadResponse(f"{self.config.name}: no serverTime in {raw!r:.200}")
@@ -235,7 +239,7 @@ class BinanceAdapter(VenueAdapter):
     async def probe(self) -> bool:
         try:
             await self._measure_clock()
-        except (errors.BaseError, ValueError):
+        except (errors.BaseError, *UNREADABLE):
             return False
         return True
 
@@ -269,7 +273,11 @@ class BinanceAdapter(VenueAdapter):
                 raise Refused("INVALID_PRICE", f"{text(child.price)} is below the tick {text(tick)}")
             # The venue knows no good-till-date: the order's owner cancels it when its time has come.
             tif = TimeInForce.GTC if child.time_in_force is TimeInForce.GTD else child.time_in_force
-            request |= {"price": text(price), "timeInForce": tif.value}
+            if child.post_only and tif is not TimeInForce.GTC:
+                raise Refused("UNSUPPORTED_TIME_IN_FORCE", "a post-only order rests: it cannot be IOC or FOK")
+            # LIMIT_MAKER is refused by the venue (-2010) where it would take; it has no time in force.
+            how = {"type": "LIMIT_MAKER"} if child.post_only else {"timeInForce": tif.value}
+            request |= {"price": text(price), **how}
         elif child.order_type is not OrderType.MARKET:
             raise Refused("UNSUPPORTED_ORDER_TYPE", f"{child.order_type} orders are armed on our side")
         return request
@@ -278,8 +286,8 @@ class BinanceAdapter(VenueAdapter):
         try:
             request = self._request(child)
             request["timestamp"] = self.now_ms() if signed_at is None else signed_at
-            await self.budget("create")
-            raw = await self._ex.privatePostOrder(request)
+            async with self.budget("create"):
+                raw = await self._ex.privatePostOrder(request)
         except Exception as error:
             outcome = classify(error, UNSURE_CODES)
             if outcome.venue_code == "-2010" and "uplicate" in outcome.reason:
@@ -292,7 +300,7 @@ class BinanceAdapter(VenueAdapter):
         try:
             view = order_view(raw, child_id)
             trades = tuple(fill_trade(f, view.venue_order_id, view.at) for f in raw.get("fills", ()))
-        except (ValueError, KeyError, TypeError) as error:
+        except UNREADABLE as error:
             code, _ = venue_code_of(Answer(200, raw))
             return Outcome(
                 OutcomeKind.UNKNOWN, code="BAD_ANSWER", reason=str(error)[:500], http_status=200, venue_code=code
@@ -301,16 +309,16 @@ class BinanceAdapter(VenueAdapter):
 
     async def cancel(self, symbol: str, child_id: str) -> Outcome:
         try:
-            await self.budget("cancel")
-            raw = await self._ex.privateDeleteOrder({"symbol": self._id(symbol), "origClientOrderId": child_id})
+            async with self.budget("cancel"):
+                raw = await self._ex.privateDeleteOrder({"symbol": self._id(symbol), "origClientOrderId": child_id})
         except Exception as error:
             return classify(error, UNSURE_CODES)
         return self._accepted(raw, child_id)
 
     async def query(self, symbol: str, child_id: str) -> OrderView | NotFound | Unknown:
         try:
-            await self.budget("fetch")
-            raw = await self._ex.privateGetOrder({"symbol": self._id(symbol), "origClientOrderId": child_id})
+            async with self.budget("fetch"):
+                raw = await self._ex.privateGetOrder({"symbol": self._id(symbol), "origClientOrderId": child_id})
             return order_view(raw, child_id)
         except Exception as error:
             outcome = classify(error, UNSURE_CODES)
@@ -323,32 +331,44 @@ class BinanceAdapter(VenueAdapter):
         request: dict[str, Any] = {"orderId": venue_order_id, "limit": TRADES_PAGE}
         try:
             request["symbol"] = self._id(symbol)
-            while True:
-                await self.budget("my_trades")
-                raw = await self._ex.privateGetMyTrades(request)
+            for _ in range(PAGES):
+                async with self.budget("my_trades"):
+                    raw = await self._ex.privateGetMyTrades(request)
                 page = [fill_trade(row, venue_order_id, None) for row in raw if str(row["orderId"]) == venue_order_id]
                 new = {int(trade.trade_id): trade for trade in page if int(trade.trade_id) not in found}
                 found |= new
                 if len(raw) < TRADES_PAGE or not new:
                     return [found[number] for number in sorted(found)]
                 request["fromId"] = max(found) + 1
+            raise NotWhole(f"{self.config.name}: an order with more than {len(found)} trades")
         except Exception as error:
             outcome = classify(error, UNSURE_CODES)
             return Unknown(outcome.code, outcome.reason)
 
-    async def open_orders(self, symbol: str | None = None) -> Sequence[OrderView] | Unknown:
+    async def open_orders(self, symbol: str | None = None) -> Listing | Unknown:
+        found = Listing()
         try:
-            await self.budget("open_orders")
-            raw = await self._ex.privateGetOpenOrders({} if symbol is None else {"symbol": self._id(symbol)})
-            return [order_view(row) for row in raw]
+            async with self.budget("open_orders"):
+                raw = await self._ex.privateGetOpenOrders({} if symbol is None else {"symbol": self._id(symbol)})
+            names = {number: name for name, number in self._ids.items()}
+            if not isinstance(raw, list):
+                raise ValueError(f"no list of orders: {raw!r:.200}")
+            for row in raw:
+                try:
+                    found.append(replace(order_view(row), symbol=names.get(row.get("symbol"), "")))
+                except UNREADABLE as error:
+                    log.error("%s: unreadable among the open orders: %s", self.config.name, error)
+                    found.partial = True
+            return found
         except Exception as error:
             outcome = classify(error, UNSURE_CODES)
             return Unknown(outcome.code, outcome.reason)
 
     async def balances(self) -> Mapping[str, tuple[int, int]]:
-        await self.budget("balance")
-        raw = await self._ex.privateGetAccount({"omitZeroBalances": "true"})
-        return {row["asset"]: (units(row["free"]), units(row["locked"])) for row in raw["balances"]}
+        async with self.budget("balance"):
+            raw = await self._ex.privateGetAccount({"omitZeroBalances": "true"})
+        with readable(self.config.name, "its balances"):
+            return {row["asset"]: (units(row["free"]), units(row["locked"])) for row in raw["balances"]}
 
     def _id(self, symbol: str) -> str:
         if symbol not in self._ids:
@@ -360,6 +380,9 @@ class BinanceAdapter(VenueAdapter):
     def _on_order(self, message: dict[str, Any]) -> None:
         self._last_event = time.monotonic()
         self._queue.put_nowait(message)
+
+    def doubt(self) -> None:
+        self._broken.set()
 
     async def events(self) -> AsyncIterator[StreamUp | VenueEvent]:
         wait, longest = RECONNECT_SECONDS

@@ -16,8 +16,8 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
@@ -155,10 +155,20 @@ class Send:
     headers: Mapping[str, str] = field(default_factory=dict)
     # its answer lists orders, so that one which is not there is not there; else an answer without the order says nothing
     listing: bool = False
+    # the most rows of an answer: one that is full may not be all (`Dialect.whole`)
+    page: int | None = None
+
+    def again(self, **params: Any) -> Send:
+        """The same question with other parameters: its next page."""
+        return replace(self, params={**self.params, **params})
 
 
 # Not an order: a pool that counts only new orders.
 ORDERS_ONLY: Mapping[str, int] = {"*": 0, Call.CREATE: 1}
+
+
+# how the router names a child: the order's id, which attempt, which part
+CHILD_ID = re.compile(r".+-[0-9]+-[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +182,15 @@ class ClientIds:
     def of(self, child_id: str) -> str:
         """The id on the wire: the child's own where that is accepted, else one that follows from it."""
         return child_id if re.fullmatch(self.accepts, child_id) else self.make(child_id)
+
+    def ours(self, wire: str) -> bool:
+        """Whether an id on the wire looks like a child's own, or like those that are made of one. Those of others may, too."""
+        if CHILD_ID.fullmatch(wire):
+            return True
+        made = self.make("")
+        if made.isdigit():
+            return wire.isdigit() and re.fullmatch(self.accepts, wire) is not None
+        return re.sub(r"[0-9a-f]", "0", wire) == re.sub(r"[0-9a-f]", "0", made)
 
 
 def hexadecimal(length: int, prefix: str = "") -> Callable[[str], str]:
@@ -217,6 +236,9 @@ class Dialect:
     title: ClassVar[str]
     docs: ClassVar[str]
     client_ids: ClassVar[ClientIds]
+    # it tells no trades by order: the order tells what to ask for (`listed_trades`)
+    lists_trades: ClassVar[bool] = False
+    trades_by_order: ClassVar[bool] = True  # what it tells when asked for an order's trades are that order's alone
     secrets: ClassVar[tuple[str, ...]] = ("api_key", "secret")
 
     validities: ClassVar[frozenset[str]] = frozenset({"GTC", "IOC", "FOK"})
@@ -233,6 +255,10 @@ class Dialect:
     pools: ClassVar[tuple[Pool, ...]]
     # how long after its signing the exchange may still take a request and let it be seen, where that is more than the time window told
     settle_seconds: ClassVar[float] = 2.0
+    # the same where the key signs with a shared secret, if that differs
+    settle_shared: ClassVar[float | None] = None
+    # how long after an order's end it is still found by our id, where that is known to be bounded
+    remembers_seconds: ClassVar[float | None] = None
     quirks: ClassVar[tuple[str, ...]] = ()
     # what a nonce is here: the clock, a counter that must grow, or a unique word
     nonce: ClassVar[Literal["clock", "counter", "word"]] = "clock"
@@ -248,6 +274,9 @@ class Dialect:
     trades_at: ClassVar[str] = ""
     balances_at: ClassVar[str] = ""
     balance_keys: ClassVar[tuple[str, str, str]] = ("asset", "free", "locked")
+    # states of an order that ccxt does not know or takes for others, by the exchange's word: one of ccxt's (`reading.STATUS`)
+    status_at: ClassVar[str] = "status"
+    statuses: ClassVar[Mapping[str, str]] = {}
     # how it says no
     code_at: ClassVar[tuple[str, ...]] = ("code",)
     words_at: ClassVar[tuple[str, ...]] = ("msg", "message")
@@ -280,6 +309,22 @@ class Dialect:
     def my_trades(self, pair: Pair, named: Named, context: Context) -> Send:
         """Trades of an order where it is named, else the account's latest."""
         raise NotImplementedError
+
+    def listed_trades(self, order: Mapping[str, Any], context: Context) -> tuple[Send, ...]:
+        """How to ask for the trades of an order, as it is listed, where `lists_trades`."""
+        raise NotImplementedError
+
+    def whole(self, send: Send, raw: object, rows: Sequence[Any]) -> bool:
+        """Whether `raw`, which holds `rows`, is all that there is from the page on that `send` asked for."""
+        return send.page is None or len(rows) < send.page
+
+    def more_trades(self, send: Send, raw: object, rows: Sequence[Any]) -> Send | None:
+        """The next page of trades, after an answer that is not `whole`; it may hold some of this one's again. None: there is no way."""
+        return None
+
+    def more_orders(self, send: Send, raw: object, rows: Sequence[Any]) -> Send | None:
+        """The next page of orders, likewise."""
+        return None
 
     def balance(self, context: Context) -> Send:
         raise NotImplementedError
@@ -331,6 +376,19 @@ class Dialect:
         if not isinstance(found, list):
             raise ValueError(f"no list at {path or 'the top'} of {raw!r:.200}")
         return found
+
+    def order_row(self, row: Any) -> Any:
+        """A row of orders as ccxt's parser takes it."""
+        return row
+
+    def order_facts(self, row: Any) -> Mapping[str, Any]:
+        """What of an order's row is to be laid over ccxt's reading of it: fields of ccxt's order."""
+        word = str(row.get(self.status_at)) if self.statuses else ""
+        return {"status": self.statuses[word]} if word in self.statuses else {}
+
+    def trade_row(self, row: Any) -> Any:
+        """A row of trades as ccxt's parser takes it."""
+        return row
 
     def balances(self, raw: object) -> dict[str, tuple[str, str]]:
         """Asset as the exchange names it -> (free, locked) as decimal strings. Raises `ValueError`, `KeyError`."""

@@ -3,9 +3,11 @@
 What it adds to `connectors.venues.adapter`'s rules:
 
 * an acknowledged create is an open order of which nothing is known to be filled: what became of it is told by the stream or asked for;
-* orders and trades are read with ccxt's parsers set to strings, so that no amount passes through a float;
+* orders and trades are read with ccxt's parsers set to strings, so that no amount passes through a float, between the dialect's
+  `order_row` and `order_facts`, which mend what these parsers do not know (what they say becomes ours in `reading`);
 * an exchange that cancels by its own id alone is asked for that id first;
-* "no such order" is what the exchange says with its own code, or a complete listing in which it is not; several places are all asked.
+* "no such order" is what the exchange says with its own code, or a complete listing in which it is not; several places are all asked;
+* listings are read page by page to their end, `PAGES` at most: what may have more proves no absence, and is not all trades of an order.
 """
 
 from __future__ import annotations
@@ -13,18 +15,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
 from ccxt.base import errors  # type: ignore[import-untyped, unused-ignore]  # upstream ships no types
 
-from connectors.venues.adapter import VenueAdapter, VenueConfig, wall_ms
+from connectors.venues.adapter import VenueAdapter, VenueConfig, readable, wall_ms
 from connectors.venues.dialect import Call, Context, Dialect, Named, NeedsVenueId, NewOrder, Pair, Send
 from connectors.venues.outcomes import (
+    UNREADABLE,
     Answer,
+    Listing,
     NotFound,
+    NotWhole,
     OrderView,
     Outcome,
     OutcomeKind,
@@ -36,22 +41,19 @@ from connectors.venues.outcomes import (
     VenueTrade,
     classify,
 )
-from connectors.venues.signing import Credentials, class_of, settings_of, tidied
+from connectors.venues.reading import age, order_view, trade_of
+from connectors.venues.signing import Credentials, class_of, settings_of, tidied, token_of
 from connectors.venues.transport import HttpxTransport
-from connectors.venues.units import text, units
-from schemas.records import ChildOrder, Instrument, InstrumentStatus, Liquidity, OrderType, Side, TimeInForce
+from connectors.venues.units import exact, text
+from connectors.venues.userstreams import USER_STREAMS
+from connectors.venues.userstreams.runner import Account, Runner
+from schemas.records import ChildOrder, Instrument, InstrumentStatus, OrderType, Side, TimeInForce
 
 log = logging.getLogger(__name__)
 
-STATUS = {
-    "open": VenueOrderStatus.OPEN,
-    "canceling": VenueOrderStatus.OPEN,
-    "closed": VenueOrderStatus.FILLED,
-    "canceled": VenueOrderStatus.CANCELLED,
-    "expired": VenueOrderStatus.EXPIRED,
-    "rejected": VenueOrderStatus.REJECTED,
-}
 TICK_SIZE = 4  # ccxt's name for steps, as against digits
+PAGES = 50  # of one listing
+More = Callable[[Send, object, Sequence[Any]], Send | None]
 
 
 class _Live(HttpxTransport):
@@ -82,17 +84,6 @@ def elsewhere(urls: Any, rest: str | None, ws: str | None) -> Any:
     return urls if base is None else base.rstrip("/") + slash + path
 
 
-def exact(value: object, otherwise: int = 0) -> int:
-    """ccxt's number, set to strings, in 1e-8; what it does not know is `otherwise`. Finer amounts are cut. Raises `ValueError`."""
-    return otherwise if value is None else units(str(Decimal(str(value)).quantize(Decimal("1e-8"))))
-
-
-def _age(trade: Mapping[str, Any]) -> tuple[int, int]:
-    """Trades of one millisecond are ordered by their numbers, where these are numbers."""
-    number = str(trade["id"])
-    return trade["timestamp"] or 0, int(number) if number.isdigit() else 0
-
-
 class DialectAdapter(VenueAdapter):
     """One account at an exchange that has a dialect."""
 
@@ -115,22 +106,24 @@ class DialectAdapter(VenueAdapter):
         self._difference = 0
         self._children: dict[str, str] = {}  # our id on the wire -> child id
         self._venue_ids: dict[str, str] = {}  # child id -> the exchange's id
+        self._owners: dict[str, str] = {}  # the exchange's id -> child id
+        self._runner = self._stream_runner()
 
     # ---- asking
 
     async def ask(self, send: Send, call: str = Call.FETCH, signed_at: int | None = None) -> Any:
         """Wait for the budget of `call`, sign and send once. Raises `Refused` when it cannot be signed, and what the transport raises."""
-        await self.budget(call)
         ex = self._ex
-        ex.at_ms = self.now_ms() if signed_at is None else signed_at
-        try:
-            made = ex.sign(send.path, list(send.api), send.method, dict(send.params))
-        except Exception as error:
-            raise Refused("CANNOT_SIGN", f"{self.config.name}: {error!r:.300}") from error
-        finally:
-            ex.at_ms = None
-        headers = {**(made.get("headers") or {}), **send.headers}
-        return await ex.fetch(made["url"], made["method"], headers, made.get("body"))
+        async with self.budget(call):
+            ex.at_ms = self.now_ms() if signed_at is None else signed_at
+            try:
+                made = ex.sign(send.path, list(send.api), send.method, dict(send.params))
+            except Exception as error:
+                raise Refused("CANNOT_SIGN", f"{self.config.name}: {error!r:.300}") from error
+            finally:
+                ex.at_ms = None
+            headers = {**(made.get("headers") or {}), **send.headers}
+            return await ex.fetch(made["url"], made["method"], headers, made.get("body"))
 
     def _context(self, at_ms: int | None = None) -> Context:
         config, at = self.config, self.now_ms() if at_ms is None else at_ms
@@ -138,7 +131,12 @@ class DialectAdapter(VenueAdapter):
 
     @property
     def takes_seconds(self) -> float:
-        return max(super().takes_seconds, self.dialect.settle_seconds)
+        shared = self.dialect.settle_shared if token_of(self._ex) is None else None
+        return max(super().takes_seconds, self.dialect.settle_seconds if shared is None else shared)
+
+    @property
+    def remembers_seconds(self) -> float | None:
+        return self.dialect.remembers_seconds
 
     def _read(self, answer: Answer | None) -> tuple[str | None, str]:
         return (None, "") if answer is None else self.dialect.error_of(answer.body)
@@ -154,12 +152,12 @@ class DialectAdapter(VenueAdapter):
 
     async def load(self) -> list[Instrument]:
         await self._measure_clock()
-        await self.budget("markets")
-        markets = await self._ex.load_markets()
+        markets = await self.markets(self._ex)
         at, found = time.time_ns() // 1000, {}
-        for symbol, market in markets.items():
-            if market.get("spot") and (self.config.symbols is None or symbol in self.config.symbols):
-                found[symbol] = self._instrument(market, at)
+        with readable(self.config.name, "its markets"):
+            for symbol, market in markets.items():
+                if market.get("spot") and (self.config.symbols is None or symbol in self.config.symbols):
+                    found[symbol] = self._instrument(market, at)
         self.instruments = found
         return list(found.values())
 
@@ -186,8 +184,9 @@ class DialectAdapter(VenueAdapter):
     async def _measure_clock(self) -> None:
         if not self._ex.has.get("fetchTime"):
             return
-        await self.budget("time")
-        theirs = await self._ex.fetch_time()
+        async with self.budget("time"):
+            with readable(self.config.name, "its time"):
+                theirs = await self._ex.fetch_time()
         if not isinstance(theirs, int):
             raise errors.BadResponse(f"{self.config.name}: no time in {theirs!r:.200}")
         self._difference = wall_ms() - theirs
@@ -198,7 +197,7 @@ class DialectAdapter(VenueAdapter):
                 await self._measure_clock()
             else:
                 await self.ask(self.dialect.balance(self._context()), Call.BALANCE)
-        except (errors.BaseError, ValueError) as error:
+        except (errors.BaseError, *UNREADABLE) as error:
             return self._failed(error).kind is OutcomeKind.REJECTED
         return True
 
@@ -222,6 +221,21 @@ class DialectAdapter(VenueAdapter):
         self._children[wire] = child_id
         return Named(wire, self._venue_ids.get(child_id))
 
+    def ours(self, client_id: str) -> bool:
+        return self.dialect.client_ids.ours(client_id)
+
+    def know(self, child_id: str, venue_order_id: str | None = None) -> None:
+        self._named(child_id)
+        if venue_order_id:
+            self._called(child_id, venue_order_id)
+
+    def forget(self, child_id: str) -> None:
+        self._children.pop(self.dialect.client_ids.of(child_id), None)
+        self._owners.pop(self._venue_ids.pop(child_id, ""), None)
+
+    def _called(self, child_id: str, venue_id: str) -> None:
+        self._venue_ids[child_id], self._owners[venue_id] = venue_id, child_id
+
     def _order(self, child: ChildOrder) -> NewOrder:
         """The order as the exchange takes it. Raises `Refused`."""
         instrument = self.instruments.get(child.symbol)
@@ -241,6 +255,7 @@ class DialectAdapter(VenueAdapter):
             None if market else self._price(child.price, instrument.tick, buy),
             # The exchange knows no good-till-date: the order's owner cancels it when its time has come.
             validity="IOC" if force is TimeInForce.IOC else "FOK" if force is TimeInForce.FOK and not market else "GTC",
+            post_only=bool(child.post_only),
             client_id=self._named(child.child_id).client_id,
         )
         self.dialect.check(order)
@@ -269,9 +284,9 @@ class DialectAdapter(VenueAdapter):
             return outcome
         try:
             venue_id = self.dialect.order_id(raw)
-        except (ValueError, KeyError, TypeError) as error:
+        except UNREADABLE as error:
             return self._bad(raw, error)
-        self._venue_ids[child.child_id] = venue_id
+        self._called(child.child_id, venue_id)
         view = OrderView(child.child_id, venue_id, VenueOrderStatus.OPEN, 0, None)
         return Outcome(OutcomeKind.ACCEPTED, view, http_status=200)
 
@@ -307,25 +322,14 @@ class DialectAdapter(VenueAdapter):
         return Outcome(OutcomeKind.UNKNOWN, code=found.code, reason=found.reason)
 
     async def query(self, symbol: str, child_id: str) -> OrderView | NotFound | Unknown:
-        named = self._named(child_id)
         try:
+            named = self._named(child_id)
             sends = self.dialect.fetch(Pair.of(symbol), named, self._context())
-        except Refused as error:
+        except (errors.BaseError, *UNREADABLE) as error:
             return self._unknown(error)
         for send in sends:
             try:
-                raw = await self.ask(send)
-                path = self.dialect.orders_at or self.dialect.order_at
-                for row in self.dialect.rows(raw, path):
-                    order = self._parsed(row, symbol)
-                    if order["clientOrderId"] == named.client_id or (named.venue_id and order["id"] == named.venue_id):
-                        view = self.view(order, child_id)
-                        self._venue_ids[child_id] = view.venue_order_id
-                        return view
-                    if not send.listing or not order["id"]:
-                        raise ValueError(f"not the order asked for: {row!r:.200}")
-                if not send.listing:
-                    raise ValueError(f"no order in {raw!r:.200}")
+                view = await self._look(send, symbol, named, child_id)
             except Exception as error:
                 outcome = self._failed(error)
                 missing = outcome.venue_code in self.dialect.missing_codes or isinstance(error, errors.OrderNotFound)
@@ -333,81 +337,162 @@ class DialectAdapter(VenueAdapter):
                     missing and outcome.http_status is not None and outcome.http_status < 500 and outcome.venue_code
                 ):
                     return Unknown(outcome.code, outcome.reason)
+            else:
+                if view is not None:
+                    self._called(child_id, view.venue_order_id)
+                    return view
         return NotFound()
+
+    async def _look(self, send: Send, symbol: str, named: Named, child_id: str) -> OrderView | None:
+        """The order in an answer; None for a complete listing in which it is not. Raises for everything else."""
+        strange: Exception | None = None
+        async for rows in self._pages(
+            send, Call.FETCH, self.dialect.orders_at or self.dialect.order_at, self.dialect.more_orders
+        ):
+            for row in rows:
+                try:
+                    order = self._parsed(row, symbol)
+                    if not order["id"]:
+                        raise ValueError(f"no order id in {row!r:.200}")
+                except (errors.BaseError, *UNREADABLE) as error:
+                    strange = error
+                    continue
+                if order["clientOrderId"] == named.client_id or (named.venue_id and order["id"] == named.venue_id):
+                    return self.view(order, child_id)
+                if not send.listing:
+                    raise ValueError(f"not the order asked for: {row!r:.200}")
+        if strange is not None:
+            raise strange
+        if not send.listing:
+            raise ValueError("an answer without an order")
+        return None
+
+    async def _pages(self, send: Send, call: str, path: str, more: More) -> AsyncIterator[list[Any]]:
+        """The rows of a listing, page by page. Raises `NotWhole` after those that can be had where there may be more."""
+        for _ in range(PAGES):
+            raw = await self.ask(send, call)
+            rows = self.dialect.rows(raw, path)
+            yield rows
+            if self.dialect.whole(send, raw, rows):
+                return
+            after = more(send, raw, rows)
+            if after is None or after == send:
+                break
+            send = after
+        raise NotWhole(f"{self.config.name}: {send.path} is not whole: it has more than can be asked for")
 
     def _parsed(self, row: object, symbol: str | None) -> Mapping[str, Any]:
         ex = self._ex
         market = ex.markets.get(symbol) if symbol and ex.markets else None
-        order: Mapping[str, Any] = ex.parse_order(row, market)
-        return order
+        return {**ex.parse_order(self.dialect.order_row(row), market), **self.dialect.order_facts(row)}
 
     def view(self, order: Mapping[str, Any], child_id: str | None = None) -> OrderView:
-        """ccxt's order as we see it. Raises `ValueError` for what is no order, or one whose state is not told."""
-        status, number = STATUS.get(str(order.get("status"))), order.get("id")
-        filled = order.get("filled")
-        if status is None or not number or (filled is None and status is not VenueOrderStatus.REJECTED):
-            raise ValueError(f"not an order: {order.get('info')!r:.200}")
-        wire = str(order.get("clientOrderId") or "")
-        at = order.get("lastUpdateTimestamp") or order.get("timestamp")
-        named = child_id or self._children.get(wire, wire)
-        return OrderView(named, str(number), status, exact(filled), int(at) * 1000 if at else None)
+        """ccxt's order as we see it, by the name of our child where it is one. Raises as `reading.order_view`."""
+        view = order_view(order)
+        named = child_id or self._children.get(view.child_id) or self._owners.get(view.venue_order_id)
+        return view if named is None else replace(view, child_id=named)
 
     async def trades(self, symbol: str, venue_order_id: str) -> list[VenueTrade] | Unknown:
         try:
-            send = self.dialect.my_trades(Pair.of(symbol), Named(None, venue_order_id), self._context())
-            rows = self.dialect.rows(await self.ask(send, Call.MY_TRADES), self.dialect.trades_at)
+            rows = await self._trade_rows(Pair.of(symbol), Named(None, venue_order_id))
             market = self._ex.market(symbol)
-            found = [self._ex.parse_trade(row, market) for row in rows]
-            mine = [t for t in found if t["order"] is None or t["order"] == venue_order_id]
-            return [self._trade(t, venue_order_id) for t in sorted(mine, key=_age)]
+            found = [self._ex.parse_trade(self.dialect.trade_row(row), market) for row in rows]
+            unnamed = (None,) if self.dialect.trades_by_order else ()
+            mine = [t for t in found if t["order"] in (venue_order_id, *unnamed)]
+            instrument = self.instruments.get(symbol)
+            trades = [trade_of(t, venue_order_id, market, instrument) for t in sorted(mine, key=age)]
+            return list({trade.trade_id: trade for trade in trades}.values())
         except Exception as error:
             return self._unknown(error)
 
-    def _trade(self, trade: Mapping[str, Any], venue_order_id: str) -> VenueTrade:
-        fee = trade.get("fee") or {}
-        maker = trade.get("takerOrMaker")
-        return VenueTrade(
-            trade_id=str(trade["id"]),
-            venue_order_id=venue_order_id,
-            price=exact(trade["price"]),
-            quantity=exact(trade["amount"]),
-            fee=exact(fee["cost"]) if fee.get("cost") is not None else None,
-            fee_asset=fee.get("currency"),
-            liquidity={"maker": Liquidity.MAKER, "taker": Liquidity.TAKER}.get(str(maker), Liquidity.NOT_KNOWN),
-            at=int(trade["timestamp"]) * 1000 if trade.get("timestamp") else None,
-        )
+    async def _trade_rows(self, pair: Pair, named: Named) -> list[Any]:
+        """All trades of an order, however many pages they take. Raises `NotWhole` where they are too many."""
+        dialect, context = self.dialect, self._context()
+        sends: tuple[Send, ...] = ()
+        if dialect.lists_trades:
+            raw = await self.ask(dialect.fetch(pair, named, context)[0], Call.FETCH)
+            (order,) = dialect.rows(raw, dialect.orders_at or dialect.order_at)
+            sends = dialect.listed_trades(order, context)
+        else:
+            sends = (dialect.my_trades(pair, named, context),)
+        found: list[Any] = []
+        for send in sends:
+            async for rows in self._pages(send, Call.MY_TRADES, dialect.trades_at, dialect.more_trades):
+                found += rows
+        return found
 
-    async def open_orders(self, symbol: str | None = None) -> Sequence[OrderView] | Unknown:
+    async def open_orders(self, symbol: str | None = None) -> Listing | Unknown:
+        found = Listing()
         try:
             send = self.dialect.open_orders(Pair.of(symbol) if symbol else None, self._context())
-            rows = self.dialect.rows(await self.ask(send, Call.OPEN_ORDERS), self.dialect.orders_at)
-            return [self.view(self._parsed(row, symbol)) for row in rows]
+            async for rows in self._pages(send, Call.OPEN_ORDERS, self.dialect.orders_at, self.dialect.more_orders):
+                for row in rows:
+                    try:
+                        view = self.view(self._parsed(row, symbol))
+                    except (errors.BaseError, *UNREADABLE) as error:
+                        log.error("%s: unreadable among the open orders: %s", self.config.name, str(error)[:300])
+                        found.partial = True
+                        continue
+                    found.append(view)
+                    if self._children.get(self.dialect.client_ids.of(view.child_id)) == view.child_id:
+                        self._called(view.child_id, view.venue_order_id)
+        except NotWhole:
+            found.partial = True
         except Refused as refused:
             if symbol is None and refused.args[0] == "NEEDS_SYMBOL":
                 return await self._each_open()
             return self._unknown(refused)
         except Exception as error:
             return self._unknown(error)
+        return found
 
-    async def _each_open(self) -> Sequence[OrderView] | Unknown:
-        found: list[OrderView] = []
+    async def _each_open(self) -> Listing | Unknown:
+        found = Listing()
         for symbol in self.config.symbols or self.instruments:
             some = await self.open_orders(symbol)
             if isinstance(some, Unknown):
                 return some
             found += some
+            found.partial |= some.partial
         return found
 
     async def balances(self) -> Mapping[str, tuple[int, int]]:
-        rows = self.dialect.balances(await self.ask(self.dialect.balance(self._context()), Call.BALANCE))
-        return {
-            self._ex.safe_currency_code(asset): (exact(free), exact(locked)) for asset, (free, locked) in rows.items()
-        }
+        raw = await self.ask(self.dialect.balance(self._context()), Call.BALANCE)
+        with readable(self.config.name, "its balances"):
+            rows = self.dialect.balances(raw)
+            return {
+                self._ex.safe_currency_code(asset): (exact(free), exact(locked))
+                for asset, (free, locked) in rows.items()
+            }
 
     # ---- the user stream
 
+    def _stream_runner(self) -> Runner | None:
+        kind = USER_STREAMS.get(self.dialect.exchange)
+        if kind is None:
+            return None
+        config, ex = self.config, self._ex
+        account = Account(config.api_key, config.secret, config.password, self.now_ms, self.ask, token_of(ex))
+        address = kind.sandbox if config.sandbox and kind.sandbox else kind.address
+        url = elsewhere(address, None, config.ws_url)
+        return Runner(config.name, kind(account), url, config.stream_silence)
+
+    def doubt(self) -> None:
+        if self._runner is not None:
+            self._runner.doubt()
+
     async def events(self) -> AsyncIterator[StreamUp | VenueEvent]:
-        """What ccxt's stream tells of orders. It may leave states out, but not the last: fills are asked for, and polls see the rest."""
+        """Our own reading of the stream where there is one, else what ccxt's tells of orders: that may leave states out, but not the
+        last; fills are asked for, and polls see the rest."""
+        async for event in self._runner.run() if self._runner is not None else self._watched():
+            if isinstance(event, VenueEvent) and self._runner is not None:
+                view = event.view
+                named = self._children.get(view.child_id) or self._owners.get(view.venue_order_id)
+                yield VenueEvent(replace(view, child_id=named or view.child_id), event.trade)
+            else:
+                yield event
+
+    async def _watched(self) -> AsyncIterator[StreamUp | VenueEvent]:
         wait = 0.1
         yield StreamUp()
         if not self._ex.has.get("watchOrders"):
@@ -425,7 +510,7 @@ class DialectAdapter(VenueAdapter):
             for order in orders:
                 try:
                     yield VenueEvent(self.view(order), None)
-                except ValueError as error:
+                except UNREADABLE as error:
                     log.error("%s: unreadable stream event: %s", self.config.name, error)
                     yield StreamUp()
 

@@ -15,7 +15,7 @@ answer it saw (`Answer`) onto whatever is raised, and `classify` decides by the 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -45,18 +45,33 @@ class VenueOrderStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OrderView:
-    """An order as the venue shows it. Quantities in 1e-8, `at` in microseconds of the venue's clock."""
+    """An order as the venue shows it. Quantities in 1e-8, `at` in microseconds of the venue's clock.
+
+    `child_id`: ours where it is known here, else the client's id as it is on the wire. `symbol`: unified, where the answer tells it.
+    """
 
     child_id: str
     venue_order_id: str
     status: VenueOrderStatus
     filled: int
     at: int | None
+    symbol: str = ""
+
+
+class Listing(list[OrderView]):
+    """What rests at a venue. `partial`: it may have more, so that one which is not here is not therefore gone."""
+
+    def __init__(self, views: Iterable[OrderView] = (), partial: bool = False) -> None:
+        super().__init__(views)
+        self.partial = partial
 
 
 @dataclass(frozen=True, slots=True)
 class VenueTrade:
-    """One execution. Money in 1e-8; `trade_id` is unique per venue and symbol; `at` in microseconds of the venue's clock."""
+    """One execution. Money in 1e-8; `trade_id` is unique per venue and symbol; `at` in microseconds of the venue's clock.
+
+    A trade has one fee in one asset; see `connectors.venues.fees` for which. `estimated`: the venue did not tell it so.
+    """
 
     trade_id: str
     venue_order_id: str
@@ -66,6 +81,7 @@ class VenueTrade:
     fee_asset: str | None
     liquidity: Liquidity
     at: int | None
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +131,16 @@ class Answer:
     body: object
 
 
+# what reading an odd answer may raise
+UNREADABLE = (TypeError, AttributeError, ArithmeticError, LookupError, ValueError)
+
+
 class NotSent(errors.NetworkError):  # type: ignore[misc, unused-ignore]  # the base is untyped upstream
     """The request never left this process."""
+
+
+class NotWhole(errors.BadResponse):  # type: ignore[misc, unused-ignore]  # the base is untyped upstream
+    """A listing has more than was read: what is not in it may be there all the same."""
 
 
 class Refused(NotSent):
@@ -176,7 +200,7 @@ def classify(
         code = str(error.args[0]) if isinstance(error, Refused) else "NOT_SENT"
         return Outcome(OutcomeKind.NOT_SENT, code=code, reason=str(error.args[-1]))
     answer: Answer | None = getattr(error, "answer", None)
-    reason = str(error)[:500]
+    reason = (str(error) if isinstance(error, errors.BaseError | ValueError) else repr(error))[:500]
     if answer is None:
         if isinstance(error, errors.ArgumentsRequired | errors.NotSupported | errors.BadSymbol):
             return Outcome(OutcomeKind.NOT_SENT, code=code_of(error), reason=reason)

@@ -13,7 +13,7 @@ import base64
 import hashlib
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -102,6 +102,18 @@ class CleanCoinbase(Clean):
             told = headers["CB-ACCESS-TIMESTAMP"] + method + urlsplit(signed["url"]).path + (signed["body"] or "")
             headers["CB-ACCESS-SIGN"] = ex.hmac(told.encode(), secret.encode(), hashlib.sha256)
         return signed
+
+
+def token_of(exchange: Any) -> Callable[[int], str] | None:
+    """How a Coinbase key makes a JWT as of a time in seconds; None for one that signs with a shared secret, and for other exchanges."""
+    secret: str = exchange.secret or ""
+    if exchange.id != "coinbase":
+        return None
+    if secret.startswith("-----BEGIN") or "organizations/" in (exchange.apiKey or ""):
+        return lambda seconds: str(exchange.create_auth_token(seconds))
+    if secret.endswith("=") and len(secret) in (44, 88):
+        return lambda seconds: str(exchange.create_auth_token(seconds, None, None, True))
+    return None
 
 
 CLEAN: Mapping[str, type[Clean]] = {"coinbase": CleanCoinbase, "gemini": CleanGemini}

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 from ccxt.base import errors  # type: ignore[import-untyped, unused-ignore]  # upstream ships no types
 
-from connectors.venues.outcomes import Answer, NotSent
+from connectors.venues.outcomes import UNREADABLE, Answer, NotSent
 
 BEFORE_SENDING = (
     httpx.ConnectError,
@@ -47,10 +47,14 @@ class Headers(dict[str, str]):
         return super().get(key.lower(), default)
 
 
+# What does not connect was not sent, whatever the answer's time: there is no hurry to be sure of it.
+CONNECT_SECONDS = 2.0
+
+
 def http_client(timeout: float) -> httpx.AsyncClient:
-    """A venue's client. `timeout` in seconds, of each phase; connecting gets at most one."""
+    """A venue's client. `timeout` in seconds, of each phase but connecting, which has a time of its own."""
     return httpx.AsyncClient(
-        timeout=httpx.Timeout(timeout, connect=min(1.0, timeout)),
+        timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS),
         limits=httpx.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=20.0),
         follow_redirects=False,
         trust_env=False,
@@ -74,7 +78,7 @@ class HttpxTransport:
                 url,
                 headers=sent,
                 content=body.encode() if isinstance(body, str) else body,
-                timeout=httpx.Timeout(self.http_timeout, connect=min(1.0, self.http_timeout)),
+                timeout=httpx.Timeout(self.http_timeout, connect=CONNECT_SECONDS),
             )
             text = response.text
         except BEFORE_SENDING as error:
@@ -97,6 +101,11 @@ class HttpxTransport:
         except errors.BaseError as error:
             error.answer = answer
             raise
+        except UNREADABLE as error:
+            # ccxt takes an answer for an error of another shape
+            unread = errors.BadResponse(f"{ex.id} {method} {_path(url)}: {response.status_code}: {error!r:.200}")
+            unread.answer = answer
+            raise unread from error
         return parsed
 
 

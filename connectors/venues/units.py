@@ -5,6 +5,7 @@ A value finer than 1e-8 raises `ValueError`; rounding silently would break the c
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
 SCALE = 100_000_000
@@ -21,6 +22,21 @@ def units(text: object) -> int:
     if not value.is_finite() or value != value.to_integral_value():
         raise ValueError(f"{text!r} is not a multiple of 1e-8")
     return int(value)
+
+
+def exact(value: object, otherwise: int = 0) -> int:
+    """A number told as text, int or Decimal, in 1e-8; None is `otherwise`. Finer amounts are cut to the nearest. Raises `ValueError`."""
+    try:
+        return otherwise if value is None else units(str(Decimal(str(value)).quantize(Decimal("1e-8"))))
+    except InvalidOperation as error:
+        raise ValueError(f"{value!r} is no number") from error
+
+
+def iso_us(text: str) -> int:
+    """Microseconds of a UTC time such as `2023-02-09T20:33:57.609931463Z`. Raises `ValueError`."""
+    whole, _, rest = text.removesuffix("Z").partition(".")
+    at = datetime.fromisoformat(whole + "+00:00")
+    return int(at.timestamp()) * 1_000_000 + int(rest[:6].ljust(6, "0") or 0)
 
 
 def text(value: int) -> str:

@@ -3,8 +3,8 @@
 Twenty venues with a thousand levels a side, each with its own instrument and health; before each decision one venue's book takes a diff near
 its best levels. Decisions are 1 ms of the market's time apart, so that each venue is
 heard 50 times a second and some 500 earlier plans still count as taken. Orders are of three sizes: most take what the best level of a venue holds,
-some take several levels of several venues, few go deep; both sides, with and without a limit. A decision is everything that the router's agent does
-for a request but decoding and sending: markets, plan, children, takes.
+some take several levels of several venues, few go deep; both sides, with and without a limit, in whole lots, as no others are let in. A decision is everything that the router's agent does
+for a request but reading it: the change of the book, markets, plan, children, takes, and the encoding of plan and children.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from schemas.codec import Codec, LocalRegistry
 from schemas.records import (
     BookUpdate,
     BookUpdateKind,
@@ -36,6 +37,7 @@ SCALE = 100_000_000
 SYMBOL = "BTC/USDT"
 START = 1_700_000_000_000_000
 TICK = SCALE // 100
+LOT = 1000
 MID = 60_000 * SCALE
 Tell = Callable[[str], None]
 
@@ -44,7 +46,7 @@ class Scene:
     """The books, and what changes them and asks of them; everything is made before the clock runs."""
 
     def __init__(self, venues: int, levels: int, decisions: int, seed: int = 5) -> None:
-        self._chance = random.Random(seed)
+        self._chance, self._codec = random.Random(seed), Codec(LocalRegistry())
         self.names = [f"venue{n:02}" for n in range(venues)]
         self.books = SymbolBooks(SYMBOL)
         self.instruments = {instrument_key(name, SYMBOL): self._instrument(name) for name in self.names}
@@ -55,8 +57,8 @@ class Scene:
         self.requests = [self._request(n) for n in range(decisions)]
 
     def run(self, settings: RoutingSettings) -> tuple[float, int]:
-        """Seconds of processor time for all, and how many children were made."""
-        directory, children = Directory(settings), 0
+        """Seconds of processor time for all, and how many children were made and encoded."""
+        directory, children, codec = Directory(settings), 0, self._codec
         began = time.process_time()
         for change, request in zip(self.changes, self.requests, strict=True):
             self.books.apply(change)
@@ -65,6 +67,9 @@ class Scene:
             markets = directory.markets(self.instruments, self.health, SYMBOL, self.books, request.side, owner, now)
             decision = plan(request, markets, settings, now)
             self.books.take(request.side, owner, decision.takes, now + settings.hold_us)
+            codec.encode(decision.outline, decision.body)
+            for child in decision.children:
+                codec.encode(child)
             children += len(decision.children)
         return time.process_time() - began, children
 
@@ -75,7 +80,7 @@ class Scene:
             base="BTC",
             quote="USDT",
             tick=TICK,
-            lot=1000,
+            lot=LOT,
             min_quantity=1000,
             max_quantity=0,
             min_notional=5 * SCALE,
@@ -152,7 +157,7 @@ class Scene:
             side=side,
             order_type=OrderType.LIMIT if limited else OrderType.MARKET,
             time_in_force=TimeInForce.GTC if limited else TimeInForce.IOC,
-            quantity=size + self._chance.randrange(0, size // 10),
+            quantity=size + self._chance.randrange(0, size // 10, LOT),
             price=MID + away if side is Side.BUY else MID - away,
             attempt=1,
             accepted_at=START,

@@ -13,7 +13,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]  # publishes no types
 
 from infra.settings import Addresses, Settings
-from infra.stack import Stack
+from infra.stack.stack import Stack
 
 Tell = Callable[[str], None]
 
@@ -135,3 +135,21 @@ def route(quick: bool, runs: int, tell: Tell) -> dict[str, Any]:
     from infra.bench.route import measure
 
     return answer("route", runs, measure(quick, runs, tell))
+
+
+def orders(quick: bool, runs: int, tell: Tell) -> dict[str, Any]:
+    """Commands through risk and routing to the venues' doors."""
+    from infra.bench.orders import measure
+
+    runs = 1 if quick else runs
+    with broker(tell) as addresses:
+        return answer("orders", runs, measure(quick, runs, addresses, tell))
+
+
+def venues(quick: bool, runs: int, tell: Tell) -> dict[str, Any]:
+    """Orders through ccxt and httpx; market data through the fast path and ccxt.pro."""
+    from infra.bench.venues import measure
+
+    runs = 1 if quick else runs
+    results, ratios = measure(quick, runs, tell)
+    return answer("venues", runs, results, ratios)

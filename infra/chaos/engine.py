@@ -17,26 +17,28 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil  # type: ignore[import-untyped]  # publishes no types
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from infra.chaos.engine_worker import TIMER_EVERY
 from infra.chaos.process import Worker
 from infra.settings import Addresses, Settings
-from infra.stack import Stack
+from infra.stack.stack import Stack
 from schemas.codec import Codec
 from schemas.records import ClientId
 from schemas.registry import ConfluentRegistry
 
 PARTITIONS = 4
 KEYS = 5000
+ASKED = tuple(f"k{k:04d}" for k in range(0, KEYS, 5))
 POISON_EVERY = 20_011
 SESSION_SECONDS = 3.0
 READY_SECONDS = 30.0
@@ -79,7 +81,8 @@ class Chaos:
         self._random = random.Random(plan.seed)
         self._topic = f"chaos-{uuid.uuid4().hex[:8]}"
         self._stopped = threading.Event()
-        self._fed = self._inflicted = 0
+        self._fed = self._inflicted = self._missed = 0
+        self._due = 0.5  # faults for which records may have been fed
         admin = AdminClient({"bootstrap.servers": self._addresses.kafka})
         names = [self._topic, *(f"{self._topic}.{x}" for x in ("out", "rang", "dlq"))]
         for made in admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names]).values():
@@ -106,29 +109,71 @@ class Chaos:
         feeding = threading.Thread(target=self._feed, name="feed")
         feeding.start()
         try:
+            if not plan.transactions:
+                self._until_placed()
             # A fault that finds nobody to strike (a worker on its way up, no checkpoint to die in) does not count.
+            owed, tried = list(plan.kinds), Counter[str]()
             for n in range(plan.faults * 3):
                 if self._inflicted == plan.faults:
                     break
                 self._stopped.wait(self._random.uniform(*plan.pause))
-                # Every kind once, then by lot.
-                kind = plan.kinds[n] if n < len(plan.kinds) else self._random.choice(plan.kinds)
+                # Every kind until it has struck, thrice at most; then by lot.
+                kind = owed[n % len(owed)] if owed else self._random.choice(plan.kinds)
+                tried[kind] += 1
                 struck = self._inflict(kind)
-                self.faults[kind] += struck
-                self._inflicted += struck
+                if struck:
+                    self.faults[kind] += 1
+                    self._inflicted += 1
+                else:
+                    self._missed += 1
+                owed = [k for k in owed if k not in self.faults and tried[k] < 3]
                 self._tell(f"{self._inflicted}/{plan.faults} {kind}{'' if struck else ' missed'}, {self._fed:,} fed")
                 self._revive()
             self._stopped.set()
             feeding.join()
             settled = self._settle()
+            recovered = self._recovered()
         finally:
             self._stopped.set()
             feeding.join()
             for worker in (*self._workers, self._spare):
                 worker.kill()
-        verdict = self._prove()
-        verdict.unresolved = 0 if settled else 1
+        verdict = self._prove(recovered)
+        verdict.unresolved = (0 if settled else 1) + max(0, plan.faults - self._inflicted)
         return verdict
+
+    def _until_placed(self) -> None:
+        """Until each task has offsets: without transactions a fault before would leave state without any, and the engine refuses to guess."""
+        group = ConsumerGroupTopicPartitions(f"chaos-{self._topic}")
+        admin = AdminClient({"bootstrap.servers": self._addresses.kafka})
+        deadline = time.monotonic() + 2 * READY_SECONDS
+        while time.monotonic() < deadline:
+            (answer,) = admin.list_consumer_group_offsets([group], request_timeout=5).values()
+            with contextlib.suppress(KafkaException, TimeoutError):  # the group, or its coordinator, is not there yet
+                placed = sum(p.offset >= 0 for p in answer.result(10).topic_partitions)
+                self._tell(f"{placed} of {PARTITIONS} tasks have offsets")
+                if placed == PARTITIONS:
+                    return
+            self._rest(0.25)
+
+    def _recovered(self) -> dict[bytes, int]:
+        """What the tables hold of every fifth key after all workers were killed once more and recovered, asked of the workers themselves."""
+        for worker in (*self._workers, self._spare):
+            worker.kill()
+        shutil.rmtree(
+            self._workers[0].home / "state", ignore_errors=True
+        )  # one from the changelog alone, the others from their disks
+        for worker in self._workers:
+            worker.start()
+        deadline = time.monotonic() + READY_SECONDS
+        found: dict[bytes, int] = {}
+        while len(found) < len(ASKED) and time.monotonic() < deadline:  # what is missing then is a violation
+            self._rest(0.5)
+            for worker in self._workers:
+                if worker.ready():
+                    with contextlib.suppress(httpx.TransportError):  # it is on its way down or up: asked again
+                        found |= {key.encode(): int(value) for key, value in worker.state("counts", ASKED).items()}
+        return found
 
     # ---- what goes in
 
@@ -161,7 +206,7 @@ class Chaos:
                 ahead = i / total * expected - (time.monotonic() - began)
                 if ahead > 0:
                     self._stopped.wait(ahead)
-                while i / total > (self._inflicted + 1) / self.plan.faults and not self._stopped.wait(0.02):
+                while i / total > self._due / self.plan.faults and not self._stopped.wait(0.02):
                     producer.poll(0)
         producer.flush(300)
 
@@ -175,6 +220,8 @@ class Chaos:
                 if not worker.alive or time.monotonic() > deadline:
                     return False
                 self._rest(0.05)
+        # Its share of the records flows when it strikes; one that missed gets a little more.
+        self._due = self._inflicted + 1 + 0.25 * self._missed
         if kind.startswith("kill_"):
             (worker.home / "fault").write_text(kind.removeprefix("kill_"))
             worker.signal(signal.SIGUSR1)
@@ -224,7 +271,7 @@ class Chaos:
             process.rlimit(psutil.RLIMIT_FSIZE, before)
         except psutil.NoSuchProcess:
             return True
-        return True
+        return worker.wait(5)  # else nothing had to be written meanwhile
 
     def _rest(self, seconds: float) -> None:
         """Let it hurt; what is waited for is time itself."""
@@ -265,7 +312,7 @@ class Chaos:
     def _timers_expected(self) -> int:
         return sum(n // TIMER_EVERY for n in self._counts().values())
 
-    def _prove(self) -> Verdict:
+    def _prove(self, recovered: Mapping[bytes, int]) -> Verdict:
         verdict, expected = Verdict(), self._counts()
         values, counts = Counter[bytes](), dict[bytes, int]()
         for key, value in self._read(f"{self._topic}.out"):
@@ -279,19 +326,21 @@ class Chaos:
         verdict.lost = len(fed - values.keys())
         verdict.duplicated = sum(n - 1 for n in values.values())
         verdict.violations += [f"{v!r} was never fed" for v in list(values.keys() - fed)[:5]]
-        self._prove_tables(verdict, expected)
+        self._prove_tables(verdict, expected, recovered)
         self._prove_timers(verdict, expected)
         letters = len(list(self._read(f"{self._topic}.dlq")))
         if letters != len(poisoned):
             verdict.violations.append(f"{letters} dead letters of {len(poisoned)} poisoned records")
         return verdict
 
-    def _prove_tables(self, verdict: Verdict, expected: Counter[bytes]) -> None:
+    def _prove_tables(self, verdict: Verdict, expected: Counter[bytes], recovered: Mapping[bytes, int]) -> None:
         codec, table = Codec(ConfluentRegistry(self._addresses.registry)), dict[bytes, int]()
         for key, value in self._read(f"chaos-{self._topic}-counts-changelog"):
             table[key] = int(codec.decode(value, ClientId).order_id)
         wrong = [key for key, n in expected.items() if table.get(key, 0) != n]
-        verdict.violations += [f"table: {k!r} is {table.get(k)}, not {expected[k]}" for k in wrong[:20]]
+        verdict.violations += [f"changelog: {k!r} is {table.get(k)}, not {expected[k]}" for k in wrong[:20]]
+        differ = [key for key in map(str.encode, ASKED) if recovered.get(key) != table.get(key)]
+        verdict.violations += [f"recovered: {k!r} is {recovered.get(k)}, not {table.get(k)}" for k in differ[:20]]
 
     def _prove_timers(self, verdict: Verdict, expected: Counter[bytes]) -> None:
         rang = Counter(key for key, _ in self._read(f"{self._topic}.rang"))

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from schemas.records import ClientId
+from streams.engine import store
 from streams.engine.agent import Agent, Context, Input, Message, Table, Timer
+from streams.engine.batches import Pair, Place
 from streams.engine.engine import EngineSettings
-from streams.engine.transactions import Appended, Membership, Pair, Place, TransactionalProducer
+from streams.engine.transactions import Appended, Membership, TransactionalProducer
 from streams.engine.worker import AgentApp, WorkerSettings, start
 
 COUNTS: Table[ClientId] = Table("counts", ClientId)
@@ -113,6 +115,7 @@ class Tormented(AgentApp):
 
 def main(path: Path) -> None:
     """Run the worker that a configuration file describes."""
+    store.WRITE_BUFFER = 64 << 10  # so small a table is else written to disk so rarely that a full disk is no fault
     config: dict[str, Any] = json.loads(path.read_text())
     app = Tormented(
         agent(config["topic"]),

@@ -61,6 +61,13 @@ class Worker:
         lines = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text.splitlines()
         return sum(float(x.split()[-1]) for x in lines if x.startswith(f"bestex_engine_{name}{{"))
 
+    def state(self, table: str, keys: Sequence[str]) -> dict[str, str]:
+        """The ids that its committed state holds for these keys; those that it has."""
+        port = (self.announcement() or {})["web_port"]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            answers = {key: client.get(f"/state/{table}/{key}") for key in keys}
+        return {key: str(answer.json()["order_id"]) for key, answer in answers.items() if answer.status_code == 200}
+
     def signal(self, number: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)

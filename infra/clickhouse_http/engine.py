@@ -69,7 +69,7 @@ class Engine:
         rows = "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in limits.server().items())
         configuration.write_text(f"<clickhouse>{rows}</clickhouse>\n")
         self._where = f"{path / 'engine'}?config-file={configuration}"
-        self._anchor = chdb.connect(self._where)
+        self._anchor = chdb.connect(self._where)  # type: ignore[no-untyped-call]  # chdb says it is typed, this is not
         self.timezone = self.scalar("SELECT timezone()")
         self.version = self.scalar("SELECT version()")
 
@@ -86,7 +86,7 @@ class Engine:
         bad = next((name for name in settings if not _SETTING_NAME.fullmatch(name)), None)
         if bad is not None:
             raise Refused(UNKNOWN_SETTING, f"Unknown setting {bad!r}", "UNKNOWN_SETTING")
-        raw = chdb.connect(self._where)
+        raw = chdb.connect(self._where)  # type: ignore[no-untyped-call]  # chdb says it is typed, this is not
         try:
             if database:
                 raw.query(f"USE {identifier(database)}")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from infra.commands.common import Home, Json, addresses_of, emit, fail, out, reported, settings_of
+from infra.commands.common import NUMBERS, Home, Json, addresses_of, emit, err, fail, out, reported, settings_of, table
 from infra.commands.orders import Account, Wait, answered, client_of, described
 
 accounts = typer.Typer(no_args_is_help=True, help="Move funds into and out of accounts, and see balances.")
@@ -20,7 +20,7 @@ def add(app: typer.Typer) -> None:
     app.add_typer(accounts, name="account", rich_help_panel="Trading")
 
 
-@accounts.command()
+@accounts.command(context_settings=NUMBERS)
 def deposit(
     account: Account,
     asset: Asset,
@@ -37,7 +37,7 @@ def deposit(
     _transfer("DEPOSIT", account, asset, amount, transfer_id, wait, home, json)
 
 
-@accounts.command()
+@accounts.command(context_settings=NUMBERS)
 def withdraw(
     account: Account,
     asset: Asset,
@@ -51,7 +51,7 @@ def withdraw(
     _transfer("WITHDRAWAL", account, asset, amount, transfer_id, wait, home, json)
 
 
-@accounts.command()
+@accounts.command(context_settings=NUMBERS)
 def hold(
     account: Account,
     asset: Asset,
@@ -65,7 +65,7 @@ def hold(
     _transfer("HOLD", account, asset, amount, transfer_id, wait, home, json)
 
 
-@accounts.command()
+@accounts.command(context_settings=NUMBERS)
 def release(
     account: Account,
     asset: Asset,
@@ -80,6 +80,7 @@ def release(
 
 
 COUNTS = ("kyc_tier", "min_tier", "max_open_orders", "order_rate", "modify_rate")
+YES, NO = ("yes", "true", "1"), ("no", "false", "0")
 AMOUNTS = ("max_quantity", "max_notional", "collar", "max_day_notional", "max_account_position")
 
 
@@ -94,11 +95,13 @@ def limits(
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Set an account's limits, whole: what is not named is as for everybody. With * everybody's.
+    """Set limits of an account: what is not named stays as it is, NAME= is as for everybody again. With * everybody's, whole.
 
     bestex account limits alice max_open_orders=50 max_notional=100000 position.BTC=10
 
     bestex account limits alice state=REDUCING
+
+    bestex account limits alice state= max_open_orders=
     """
     with reported(json):
         import secrets
@@ -111,14 +114,20 @@ def limits(
             name, equals, value = pair.partition("=")
             if not equals:
                 raise ValueError(f"{pair!r} is not NAME=VALUE")
-            if name in COUNTS:
+            if not value:
+                if account == "*":
+                    raise ValueError(f"{name} of everybody has nothing to be like")
+                found["unset"] = (*found.get("unset", ()), name)
+            elif name in COUNTS:
                 found[name] = int(value)
             elif name in AMOUNTS:
                 found[name] = units(value)
             elif name == "state":
                 found[name] = TradingStatus(value.upper())
             elif name == "sanctioned":
-                found[name] = value.lower() in ("yes", "true", "1")
+                if value.lower() not in (*YES, *NO):
+                    raise ValueError(f"sanctioned is yes or no, not {value!r}")
+                found[name] = value.lower() in YES
             elif name.startswith("position."):
                 most = AssetAmount(asset=name.partition(".")[2], amount=units(value))
                 found["max_positions"] = (*found.get("max_positions", ()), most)
@@ -130,9 +139,13 @@ def limits(
             client.send("risk.defaults", account, record)
             if json:
                 emit({"account_id": account, "kind": "PUBLISHED"})
+            else:
+                out().print("everybody's limits are published", highlight=False)
             return
         said = next(client.ask("account.limits", account, record, wait), None)
         answered(said, said, {"account_id": account}, wait, json, (EventKind.LIMITS_SET,))
+        if not json:
+            out().print(f"{account}: {', '.join(values or ()) or 'no limit changed'}", highlight=False)
 
 
 @accounts.command()
@@ -155,6 +168,8 @@ def trading(
         client_of(home).send("trading.states", name, said)
         if json:
             emit({"scope": name, "state": str(said.state)})
+        else:
+            out().print(f"{name} is {said.state}", highlight=False)
 
 
 def _transfer(
@@ -183,7 +198,7 @@ def _transfer(
             return
         said = next(client.ask("account.transfers", account, record, wait), None)
         if said is None:
-            fail(f"no answer in {wait:g} s", json, transfer_id=name)
+            fail(f"no answer in {wait:g} s", json, "NO_ANSWER", transfer_id=name)
         well = isinstance(said, OrderEvent) and said.kind is EventKind.TRANSFERRED
         balances = {}
         if isinstance(said, OrderEvent):
@@ -201,18 +216,78 @@ def _transfer(
 
 
 @accounts.command()
-def balances(account: Account, home: Home = None, json: Json = False) -> None:
-    """Show an account's balances as the read model has them."""
+def balances(
+    account: Account,
+    currency: Annotated[
+        str | None, typer.Option("--in", help="Also what it is worth in this asset now, as in USD.", show_default=False)
+    ] = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Show an account's balances as the read model has them.
+
+        bestex account balances alice --in USD
+
+    A value is by the consolidated quotes: of the asset in the currency, of the currency in the asset, or through one third asset; the age is that
+    of the oldest quote in it. What no quote speaks of is named, and is not in the total.
+    """
     with reported(json):
         from infra.readers import balances as read
+        from infra.readers import worth
 
-        found = read(addresses_of(settings_of(home)).valkey, account)
+        settings = settings_of(home)
+        addresses = addresses_of(settings)
+        found = read(addresses.valkey, account)
+        said: dict[str, Any] = {"account_id": account, "balances": found}
+        if currency is not None:
+            said |= worth(settings.kafka_client(addresses.kafka), addresses.registry, found, currency)
         if json:
-            emit({"account_id": account, "balances": found})
+            emit(said)
+            return
+        columns = ("available", "locked", "held", "owed")
+        valued = (f"in {currency}", "rate", "by", "age of the rate") if currency is not None else ()
+        shown = table("asset", *columns, *valued)
+        for asset, amounts in sorted(found.items()):
+            more = _valued(said["worth"][asset]) if currency is not None else ()
+            shown.add_row(asset, *(str(amounts[name]) for name in columns), *more)
+        out().print(shown)
+        if currency is not None:
+            out().print(f"worth {said['total']} {currency}", highlight=False)
+            if said["unknown"]:
+                err().print(
+                    f"[yellow]no rate is known[/] of {', '.join(said['unknown'])}: not counted", highlight=False
+                )
+
+
+def _valued(one: dict[str, Any]) -> tuple[str, ...]:
+    if one["value"] is None:
+        return "[yellow]unknown[/]", "", "", ""
+    age = "" if one["age_s"] is None else f"{one['age_s']:.1f} s"
+    return one["value"], one["rate"], " · ".join(one["by"]), age
+
+
+@accounts.command()
+def positions(account: Account, home: Home = None, json: Json = False) -> None:
+    """Show an account's positions, in all and by venue: what is open, at which average price, what closing earned, and the fees.
+
+    As the accounts agent's table has them; profit is in the quote asset and before fees.
+    """
+    with reported(json):
+        from infra.readers import positions as read
+
+        settings = settings_of(home)
+        addresses = addresses_of(settings)
+        found = read(settings.kafka_client(addresses.kafka), addresses.registry, account)
+        if json:
+            emit({"account_id": account, "positions": found})
             return
         from rich.table import Table
 
-        table = Table("asset", "available", "locked", box=None, header_style="dim")
-        for asset, held in sorted(found.items()):
-            table.add_row(asset, str(held["available"]), str(held["locked"]))
+        columns = ("quantity", "average_price", "realised")
+        table = Table("symbol", "venue", *(c.replace("_", " ") for c in columns), "fees", box=None, header_style="dim")
+        for symbol, position in found.items():
+            fees = ", ".join(f"{amount} {asset}" for asset, amount in position["fees"].items())
+            table.add_row(symbol, "all", *(str(position[c] or "") for c in columns), fees)
+            for venue, part in position["venues"].items():
+                table.add_row("", venue, *(str(part[c] or "") for c in columns), "")
         out().print(table)

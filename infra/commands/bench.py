@@ -99,6 +99,22 @@ def route(runs: Runs = 3, quick: Quick = False, json: Json = False) -> None:
     _measured(lambda: run.route(quick, runs, eprint), json)
 
 
+@benches.command("orders")
+def orders(runs: Runs = 3, quick: Quick = False, json: Json = False) -> None:
+    """Orders a second through risk and routing, exactly once; a burst; the wait for the answer; more accounts, more pending."""
+    from infra.bench import run
+
+    _measured(lambda: run.orders(quick, runs, eprint), json)
+
+
+@benches.command("venues")
+def venues(runs: Runs = 3, quick: Quick = False, json: Json = False) -> None:
+    """Orders a second through ccxt and httpx; messages and level updates a second of our fast path and of ccxt.pro, on one core."""
+    from infra.bench import run
+
+    _measured(lambda: run.venues(quick, runs, eprint), json)
+
+
 @chaos.command("engine")
 def chaos_engine(
     records: Annotated[int, typer.Option(help="How many records.", min=1)] = 1_000_000,
@@ -127,6 +143,43 @@ def chaos_engine(
         with tempfile.TemporaryDirectory(prefix="bestex-chaos-") as temporary:
             plan = Plan(records=records, faults=faults, workers=workers, seed=seed, transactions=transactions)
             found = run(plan, keep or Path(temporary) / "home", eprint)
+        if json:
+            emit(found)
+        else:
+            for name, value in found.items():
+                out().print(f"[dim]{name:>16}[/] {value}", highlight=False)
+        if found["lost"] or found["duplicated"] or found["violations"] or found["unresolved"]:
+            raise typer.Exit(1)
+
+
+@chaos.command("venues")
+def chaos_venues(
+    orders: Annotated[int, typer.Option(help="How many child orders.", min=1)] = 20_000,
+    kills: Annotated[int, typer.Option(help="How often the connector is killed.", min=0)] = 20,
+    seed: Annotated[int, typer.Option(help="Of orders and faults.")] = 1,
+    reconcile: Annotated[
+        bool, typer.Option(help="Off: the connector does not compare with the venues. The proof must then fail.")
+    ] = True,
+    keep: Annotated[Path | None, typer.Option(help="Keep data and logs in this folder.", show_default=False)] = None,
+    quick: Quick = False,
+    json: Json = False,
+) -> None:
+    """Orders to four venues of four dialects while requests, streams, venues and the connector fail; then compare every trade.
+
+    Ends with 1 if anything was lost, doubled or left open.
+    """
+    with reported(json):
+        import tempfile
+
+        from infra.chaos.venues import Plan, run
+
+        plan = Plan(orders=orders, kills=kills, seed=seed, reconcile=reconcile)
+        if quick:
+            plan = Plan(orders=min(orders, 1500), kills=2, venue_kills=1, seed=seed, reconcile=reconcile)
+        with tempfile.TemporaryDirectory(prefix="bestex-chaos-") as temporary:
+            home = keep or Path(temporary)
+            home.mkdir(parents=True, exist_ok=True)
+            found = run(plan, home, eprint)
         if json:
             emit(found)
         else:

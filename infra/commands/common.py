@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # for annotations alone: importing these is what a command do
     from collections.abc import Iterator
 
     from rich.console import Console
+    from rich.table import Table
 
     from infra.settings import Addresses, Settings
 
@@ -30,8 +31,16 @@ Home = Annotated[
 ]
 
 
+# A negative quantity is a bad quantity, and not an option that nobody knows.
+NUMBERS = {"ignore_unknown_options": True}
+
+
 class Failure(Exception):
-    """A command could not do what it was asked; the message is for the user."""
+    """A command could not do what it was asked; the message is for the user, the code is stable."""
+
+    def __init__(self, message: str, code: str = "INVALID_VALUE") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def settings_of(home: Path | None) -> Settings:
@@ -51,15 +60,25 @@ def addresses_of(settings: Settings) -> Addresses:
     given = (settings.kafka, settings.registry, settings.valkey, settings.clickhouse)
     if all(given):
         return Addresses(*(address or "" for address in given))
-    from infra.stack import running_addresses
+    from infra.stack.stack import running_addresses
 
     found = running_addresses(settings.home, settings)
     if found is None:
         raise Failure(
             f"nothing runs in {settings.home}: start it with `bestex up`, or say where the parts are "
-            "(BESTEX_KAFKA, BESTEX_REGISTRY, BESTEX_VALKEY, BESTEX_CLICKHOUSE)"
+            "(BESTEX_KAFKA, BESTEX_REGISTRY, BESTEX_VALKEY, BESTEX_CLICKHOUSE)",
+            "NOT_RUNNING",
         )
     return found
+
+
+def must_be_exchanges(*names: str) -> None:
+    """Raises `Failure` for names that no exchange has."""
+    from connectors.venues.exchanges import DIALECTS
+
+    unknown = [name for name in names if name not in DIALECTS]
+    if unknown:
+        raise Failure(f"no such exchange: {', '.join(unknown)}; there are {', '.join(DIALECTS)}", "UNKNOWN_EXCHANGE")
 
 
 def emit(value: Mapping[str, Any]) -> None:
@@ -72,6 +91,16 @@ def out() -> Console:
     from rich.console import Console
 
     return Console()
+
+
+def table(*columns: str) -> Table:
+    """A table of the given columns. What is too wide is folded, never cut: names in it are copied into the next command."""
+    from rich.table import Table
+
+    empty = Table(box=None, header_style="dim")
+    for column in columns:
+        empty.add_column(column, overflow="fold")
+    return empty
 
 
 def err() -> Console:
@@ -87,11 +116,12 @@ def progress_lines() -> Callable[[str, str], None]:
     return lambda part, text: console.print(f"[dim]{part:>10}[/] {text}", highlight=False)
 
 
-def fail(message: str, as_json: bool, **more: Any) -> NoReturn:
-    """End the command: the reason to standard error, and as JSON where that was asked for."""
-    err().print(f"[red]error:[/] {message}", highlight=False)
+def fail(message: str, as_json: bool, code: str = "FAILED", **more: Any) -> NoReturn:
+    """End the command: the reason to standard error, and as JSON, with its stable code, where that was asked for."""
+    err().print("[red]error:[/]", end=" ")
+    err().print(message, markup=False, highlight=False)
     if as_json:
-        emit({"error": message, **more})
+        emit({"error": message, "code": code, **more})
     raise typer.Exit(1)
 
 
@@ -108,18 +138,31 @@ def reported(as_json: bool) -> Iterator[None]:
     except Exception as error:
         if os.environ.get("BESTEX_DEBUG"):
             raise
-        module = type(error).__module__.partition(".")[0]
-        known = isinstance(error, (Failure, ValueError, OSError, RuntimeError)) or module in {
-            "confluent_kafka",
-            "cimpl",
-            "httpx",
-            "redis",
-            "requests",
-            "schemas",
-        }
-        if not known:
+        code = _code(error)
+        if code is None:
             raise
-        fail(str(error) or type(error).__name__, as_json)
+        fail(str(error) or type(error).__name__, as_json, code)
+
+
+def _code(error: Exception) -> str | None:
+    """What went wrong, for machines; `None` for what no command is to meet."""
+    if isinstance(error, Failure):
+        return error.code
+    if isinstance(error, ValueError):
+        return "INVALID_VALUE"
+    if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _SERVERS:
+        return "UNREACHABLE"
+    return "FAILED" if isinstance(error, RuntimeError) else None
+
+
+_SERVERS = {
+    "confluent_kafka",
+    "cimpl",
+    "httpx",
+    "redis",
+    "requests",
+    "schemas",
+}  # whose errors are about those they ask
 
 
 def eprint(text: str) -> None:

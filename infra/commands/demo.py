@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra.commands.common import Json, emit, err, out, reported
+from infra.commands.common import Failure, Json, emit, err, out, reported
 
 if TYPE_CHECKING:  # for annotations alone
     from rich.console import Console
@@ -48,9 +49,26 @@ def demo(
     venue_fault: Annotated[
         list[str] | None,
         typer.Option(
-            help="Let a venue go wrong so many seconds into trading, for ten seconds or DURATION: down, hang, 503, slow, reject; may be repeated.",
+            help="Let a venue go wrong so many seconds into trading, for ten seconds or DURATION: down, hang, 503, slow, reject, feed; may be repeated.",
             metavar="NAME=KIND@SECONDS[+DURATION]",
         ),
+    ] = None,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live",
+            help="Follow real exchanges' public feeds; only fills are simulated. Without a network: exit code 3.",
+        ),
+    ] = False,
+    venues: Annotated[
+        str,
+        typer.Option(
+            help="With --live: exchanges by name, or a JSON list of venues as `bestex feed` takes it.",
+            metavar="NAMES|FILE",
+        ),
+    ] = "binance,okx,bybit",
+    symbols: Annotated[
+        str | None, typer.Option(help="With --live: what to trade [default: BTC/USDT,ETH/USDT].")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running afterwards.")] = False,
     seed: Annotated[int, typer.Option(help="Of the books and the orders.")] = 7,
@@ -76,6 +94,8 @@ def demo(
         bestex demo --venue-fault alpha=hang@5
 
         bestex demo --replay binance-spot=recording.gz --speed 2
+
+        bestex demo --live --venues binance,okx,bybit --symbols BTC/USDT
     """
     import signal
 
@@ -88,6 +108,7 @@ def demo(
         from infra.demo.run import Options, run
 
         signal.signal(signal.SIGTERM, leave)
+        followed = _live(venues, symbols, replay, json) if live else ()
         options = Options(
             orders=orders,
             rate=rate,
@@ -99,9 +120,10 @@ def demo(
             keep=keep,
             seed=seed,
             home=home,
+            live=followed,
         )
-        with Live(err()) as live:
-            summary = run(options, live)
+        with Live(err()) as shown:
+            summary = run(options, shown)
         if json:
             emit(summary.as_json())
         else:
@@ -116,6 +138,19 @@ def demo(
                 highlight=False,
             )
             raise typer.Exit(1)
+
+
+def _live(venues: str, symbols: str | None, replay: Sequence[str] | None, json: bool) -> Sequence[Mapping[str, Any]]:
+    """The real venues to follow. Ends the command where none can be reached."""
+    from infra.commands import live
+
+    if replay:
+        raise Failure("--live and --replay: books are either the exchanges' of now or recorded ones")
+    named = not venues.endswith(".json") and not Path(venues).is_file()
+    rows = live.rows(venues, symbols or (",".join(live.SYMBOLS) if named else None))
+    live.known(rows)
+    live.reached(rows, json)
+    return rows
 
 
 class Live:

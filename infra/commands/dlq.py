@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from infra.commands.common import Home, Json, addresses_of, emit, err, out, reported, settings_of
+from infra.commands.common import Home, Json, addresses_of, emit, err, out, reported, settings_of, table
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: list, show, send back to where they came from.")
 Topic = Annotated[str | None, typer.Option(help="Of this topic alone, as orders.commands.", show_default=False)]
@@ -38,15 +38,14 @@ def list_(topic: Topic = None, cause: Cause = None, home: Home = None, json: Jso
         if json:
             emit({"letters": rows, "count": len(rows)})
             return
-        from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, header_style="dim")
-        for column in ("name", "cause", "key", "at", "detail"):
-            table.add_column(column)
+        columns = ("name", "cause", "key", "at", "detail")
+        shown = table(*columns)
+        shown.columns[0].no_wrap = True  # what `dlq show` and `dlq replay` take
         for row in rows:
-            table.add_row(*(Text(str(row[c] or "")) for c in ("name", "cause", "key", "at", "detail")))
-        out().print(table)
+            shown.add_row(*(Text(str(row[c] or "")) for c in columns))
+        out().print(shown)
         out().print(f"[dim]{len(rows)} letters[/]")
 
 

@@ -7,9 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra.commands.common import Failure, Home, Json, addresses_of, emit, err, fail, out, reported, settings_of
+from infra.commands.common import (
+    NUMBERS,
+    Failure,
+    Home,
+    Json,
+    addresses_of,
+    emit,
+    err,
+    fail,
+    out,
+    reported,
+    settings_of,
+    table,
+)
 
 if TYPE_CHECKING:  # for annotations alone: these are imported when a command runs
+    from collections.abc import Callable
+
     from infra.client import Client
     from schemas.records import DeadLetter, OrderEvent
 
@@ -69,16 +84,19 @@ def described(said: OrderEvent | DeadLetter) -> dict[str, Any]:
 
 
 def time_of(text: str | None) -> int | None:
-    """Microseconds of an ISO time (UTC where it names no zone) or of `+SECONDS` from now. Raises `ValueError`."""
+    """Microseconds of an ISO time (UTC where it names no zone) or of `+SECONDS` from now. Raises `Failure`."""
     from datetime import UTC, datetime
 
     from infra.client import now_us
 
     if text is None:
         return None
-    if text.startswith("+"):
-        return now_us() + round(float(text[1:]) * 1_000_000)
-    at = datetime.fromisoformat(text)
+    try:
+        if text.startswith("+"):
+            return now_us() + round(float(text[1:]) * 1_000_000)
+        at = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise Failure(f"{text!r} is no time: an ISO time, as 2030-01-31T12:00:00, or +SECONDS from now") from None
     return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000_000)
 
 
@@ -95,10 +113,35 @@ def line(said: OrderEvent) -> str:
     filled = f" filled {text(said.filled)}" if said.filled else ""
     venue = f" at {said.venue}" if said.venue else ""
     why = f" [dim]{said.reason_code} {said.reason}[/]" if said.reason_code else ""
-    return f"{at} {said.account_id} {said.client_order_id} {said.kind} {state} {what}{filled}{venue}{why}"
+    kind = "" if str(said.kind) == str(said.state) else f"{said.kind} "
+    return f"{at} {said.account_id} {said.client_order_id} {kind}{state} {what}{filled}{venue}{why}"
 
 
-@orders.command()
+def follow(
+    client: Client, command: Any, wait: float, json: bool, good: tuple[Any, ...], done: Callable[[OrderEvent], bool]
+) -> None:
+    """Send a command about one order and show what comes of it until `done`; leave with 1 unless the first answer is one of `good`."""
+    from schemas.records import OrderEvent
+
+    about = {"account_id": command.account_id, "client_order_id": command.client_order_id}
+    if wait <= 0:
+        partition, offset = client.send("orders.commands", command.account_id, command)
+        if json:
+            emit({**about, "partition": partition, "offset": offset})
+        else:
+            out().print(f"published {command.client_order_id} (orders.commands/{partition}@{offset})")
+        return
+    first = last = None
+    for said in client.ask("orders.commands", command.account_id, command, wait, done):
+        last = said
+        first = first or said
+        # a refusal is told by `answered`
+        if isinstance(said, OrderEvent) and not json and (said is not first or said.kind in good):
+            out().print(line(said), highlight=False)
+    answered(first, last, about, wait, json, good)
+
+
+@orders.command(context_settings=NUMBERS)
 def place(
     account: Account,
     symbol: Annotated[str, typer.Argument(help="What to trade, as in BTC/USDT.", show_default=False)],
@@ -148,7 +191,7 @@ def place(
         import secrets
 
         from infra.client import now_us, units
-        from schemas.records import Algo, EventKind, OrderEvent, OrderState, OrderType, PlaceOrder, Side, TimeInForce
+        from schemas.records import Algo, EventKind, OrderState, OrderType, PlaceOrder, Side, TimeInForce
 
         coid = client_id or f"cli-{secrets.token_hex(6)}"
         market = limit is None
@@ -182,25 +225,13 @@ def place(
             visible=units(iceberg) if iceberg else None,
             sent_at=now_us(),
         )
-        if wait <= 0:
-            partition, offset = client.send("orders.commands", account, order)
-            if json:
-                emit({"account_id": account, "client_order_id": coid, "partition": partition, "offset": offset})
-            else:
-                out().print(f"published {coid} (orders.commands/{partition}@{offset})")
-            return
         ended = {OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED, OrderState.DENIED}
         waits = {OrderState.SCHEDULED, OrderState.ARMED}
 
         def done(event: OrderEvent) -> bool:
-            return event.state in (*ended, *waits) or event.kind is EventKind.DUPLICATE
+            return event.state in (*ended, *waits) or event.kind in (EventKind.DUPLICATE, EventKind.WAITING)
 
-        first = last = None
-        for said in client.ask("orders.commands", account, order, wait, done):
-            first, last = first or said, said
-            if isinstance(said, OrderEvent) and not json:
-                out().print(line(said), highlight=False)
-        answered(first, last, {"account_id": account, "client_order_id": coid}, wait, json, (EventKind.ACCEPTED,))
+        follow(client, order, wait, json, (EventKind.ACCEPTED,), done)
 
 
 @orders.command()
@@ -210,28 +241,15 @@ def cancel(
     """Cancel an order by its client order id. Exit code 0 if the cancel was accepted."""
     with reported(json):
         from infra.client import now_us
-        from schemas.records import CancelOrder, EventKind, OrderEvent, OrderState
+        from schemas.records import CancelOrder, EventKind, OrderState
 
         command = CancelOrder(account_id=account, client_order_id=client_order_id, sent_at=now_us())
-        client, about = client_of(home), {"account_id": account, "client_order_id": client_order_id}
-        if wait <= 0:
-            partition, offset = client.send("orders.commands", account, command)
-            if json:
-                emit({**about, "partition": partition, "offset": offset})
-            return
         settled = {OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED}
-        first = last = None
-        for said in client.ask(
-            "orders.commands",
-            account,
-            command,
-            wait,
-            lambda e: e.state in settled or e.kind is EventKind.CANCEL_DENIED,
-        ):
-            first, last = first or said, said
-            if isinstance(said, OrderEvent) and not json:
-                out().print(line(said), highlight=False)
-        answered(first, last, about, wait, json, (EventKind.CANCEL_REQUESTED, EventKind.CLOSED))
+
+        def done(event: OrderEvent) -> bool:
+            return event.state in settled or event.kind is EventKind.CANCEL_DENIED
+
+        follow(client_of(home), command, wait, json, (EventKind.CANCEL_REQUESTED, EventKind.CLOSED), done)
 
 
 def answered(
@@ -263,17 +281,33 @@ def answered(
 
 @orders.command("cancel-all")
 def cancel_all(
-    account: Account,
+    account: Annotated[
+        str | None, typer.Argument(help="The account, as in alice; none with --all-accounts.", show_default=False)
+    ] = None,
     symbol: Annotated[str | None, typer.Option(help="Only this symbol's.")] = None,
+    all_accounts: Annotated[
+        bool, typer.Option("--all-accounts", help="An operator's: of the symbol, whoever's they are.")
+    ] = False,
     wait: Wait = 10.0,
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Cancel all open orders of an account, or those of one symbol. Exit code 0 if the cancels were accepted."""
+    """Cancel all open orders of an account, or those of one symbol, or a symbol's in every account.
+
+        bestex order cancel-all alice
+
+        bestex order cancel-all --symbol BTC/USDT --all-accounts
+
+    Exit code 0 if the cancels were accepted. Orders that come later are not concerned: to keep them out, say `bestex account trading BTC/USDT HALTED`
+    before.
+    """
     with reported(json):
         from infra.client import now_us
         from schemas.records import CancelAll, EventKind
 
+        if all_accounts is (account is not None) or (all_accounts and symbol is None):
+            raise ValueError("name an account, or --symbol and --all-accounts")
+        account = account or "*"
         command = CancelAll(account_id=account, symbol=symbol, sent_at=now_us())
         said = next(client_of(home).ask("orders.commands", account, command, wait), None)
         answered(said, said, {"account_id": account, "symbol": symbol}, wait, json, (EventKind.ALL_CANCELLED,))
@@ -300,7 +334,7 @@ def modify(
     """
     with reported(json):
         from infra.client import now_us, units
-        from schemas.records import EventKind, ModifyOrder, OrderEvent
+        from schemas.records import EventKind, ModifyOrder
 
         command = ModifyOrder(
             account_id=account,
@@ -313,14 +347,8 @@ def modify(
             sent_at=now_us(),
         )
         done = {EventKind.MODIFIED, EventKind.MODIFY_DENIED, EventKind.MODIFY_REJECTED, EventKind.CLOSED}
-        first = last = None
-        client = client_of(home)
-        for said in client.ask("orders.commands", account, command, wait, lambda e: e.kind in done):
-            first, last = first or said, said
-            if isinstance(said, OrderEvent) and not json:
-                out().print(line(said), highlight=False)
-        about = {"account_id": account, "client_order_id": client_order_id}
-        answered(first, last, about, wait, json, (EventKind.MODIFIED, EventKind.MODIFY_REQUESTED))
+        good = (EventKind.MODIFIED, EventKind.MODIFY_REQUESTED)
+        follow(client_of(home), command, wait, json, good, lambda event: event.kind in done)
 
 
 @orders.command()
@@ -332,19 +360,26 @@ def show(account: Account, client_order_id: ClientOrderId, home: Home = None, js
         addresses = addresses_of(settings_of(home))
         found = order_by_client_id(addresses.valkey, account, client_order_id)
         if found is None:
-            raise Failure(f"{account} has no order {client_order_id}")
+            raise Failure(f"{account} has no order {client_order_id}", "UNKNOWN_ORDER")
         events = story(addresses.clickhouse, found["order_id"])
         if json:
             emit({**found, "events": events})
             return
-        for name, value in found.items():
+        for name, value in ((n, v) for n, v in found.items() if n != "fills" and v not in (None, "")):
             out().print(f"[dim]{name:>16}[/] {value}", highlight=False)
+        fills = table("fill", "venue", "quantity", "price", "fee", "", "liquidity")
+        for n, fill in enumerate(found["fills"], start=1):
+            about = (fill[k] for k in ("venue", "quantity", "price", "fee", "fee_asset", "liquidity"))
+            fills.add_row(str(n), *(str(value or "") for value in about))
+        if found["fills"]:
+            out().print(fills)
         for e in events:
             child = f" {e['child_id']} at {e['venue']}" if e["child_id"] else ""
             why = f" [dim]{e['reason_code']} {e['reason']}[/]" if e["reason_code"] or e["reason"] else ""
+            kind = "" if e["kind"] == e["state"] else f"{e['kind']} "
             filled = f" filled {e['filled']}" if e["filled"] not in (None, "0") else ""
             out().print(
-                f"{e['order_seq']:>3} {e['at']} {e['actor']:>8} {e['kind']} [cyan]{e['state']}[/]{filled}{child}{why}",
+                f"{e['order_seq']:>3} {e['at']} {e['actor']:>8} {kind}[cyan]{e['state']}[/]{filled}{child}{why}",
                 highlight=False,
             )
 
@@ -359,19 +394,13 @@ def list_(account: Account, home: Home = None, json: Json = False) -> None:
         if json:
             emit({"account_id": account, "orders": found})
             return
-        from rich.table import Table
-
-        table = Table(
-            "client order id", "symbol", "side", "quantity", "price", "filled", "status", box=None, header_style="dim"
-        )
+        columns = ["client_order_id", "symbol", "side", "quantity", "price", "filled", "status"]
+        # what few orders have: shown where one of these has it
+        columns += [k for k in ("stop_price", "scheduled_at", "expires_at") if any(o.get(k) for o in found)]
+        shown = table(*(k.replace("_", " ") for k in columns))
         for o in found:
-            table.add_row(
-                *(
-                    str(o.get(k) or "")
-                    for k in ("client_order_id", "symbol", "side", "quantity", "price", "filled", "status")
-                )
-            )
-        out().print(table)
+            shown.add_row(*(str(o.get(k) or "") for k in columns))
+        out().print(shown)
 
 
 @orders.command()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra.commands.common import Failure, Home, addresses_of, reported, settings_of
+from infra.commands.common import Failure, Home, Json, addresses_of, reported, settings_of
 
 if TYPE_CHECKING:  # for annotations alone
     from infra.settings import Addresses, Settings
@@ -47,19 +47,62 @@ def worker(
 ) -> None:
     """Run one worker of an agent. Start more of them, on any machine, and they share the partitions."""
     with reported(False):
-        _run("streams.worker", (name,), config, home, lambda s, a: {"home": str((s.home / "state" / name).resolve())})
+
+        def more(settings: Settings, addresses: Addresses) -> dict[str, Any]:
+            return {"home": str((settings.home / "state" / name).resolve()), **settings.agent(name)}
+
+        _run("streams.worker", (name,), config, home, more)
 
 
-def feed(config: Config = None, venues: Venues = None, home: Home = None) -> None:
-    """Run the feed: venues' public streams into market.books and market.trades."""
-    with reported(False):
-        _run("connectors.feeds", (), config, home, lambda s, a: {"venues": [_public(v) for v in _venues(venues)]})
+def feed(
+    config: Config = None,
+    venues: Annotated[
+        str | None,
+        typer.Option(
+            help="Exchanges by name, as in binance,kraken, or a JSON list of venues: name, exchange, symbols; rest_url and ws_url where "
+            'that is not the exchange itself; "path": "ccxt" to be followed through ccxt.',
+            envvar="BESTEX_VENUES",
+            metavar="NAMES|FILE",
+            show_default=False,
+        ),
+    ] = None,
+    symbols: Annotated[
+        str | None, typer.Option(help="What to follow, as in BTC/USDT,ETH/USDT.", show_default=False)
+    ] = None,
+    processes: Annotated[int, typer.Option(help="Share the symbols among so many processes.", min=1)] = 1,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Run the feed: venues' public streams into market.books and market.trades.
+
+        bestex feed --venues binance,kraken,coinbase --symbols BTC/USDT,ETH/USDT
+
+    Binance, Bitfinex, Bybit, Coinbase, Kraken and OKX go the fast path, the others of `bestex venues list` through ccxt. REST snapshots
+    keep to the budget that all processes share in Valkey. Where no venue can be reached: error code NO_NETWORK and exit code 3. With --json
+    the last line counts what was done; it comes when the feed is told to end.
+    """
+    with reported(json):
+        from infra.commands import live
+
+        flags = ("--json",) if json else ()
+        if config is not None:
+            _exec("connectors.feeds", flags, config)
+        rows = live.rows(venues, symbols)
+        live.reached(rows, json)
+        more = {"venues": rows, "processes": processes}
+        _run("connectors.feeds", flags, config, home, lambda s, a: {**more, "limits": a.valkey})
 
 
 def execute(config: Config = None, venues: Venues = None, home: Home = None) -> None:
     """Run the execution connector: child orders to venues, reports back."""
     with reported(False):
-        _run("connectors.execution", (), config, home, lambda s, a: {"venues": _venues(venues)})
+        _run(
+            "connectors.execution",
+            (),
+            config,
+            home,
+            lambda s, a: {"venues": _venues(venues), "settings": dict(s.execution)},
+        )
 
 
 def sink(
@@ -86,7 +129,7 @@ def sink(
 def simulate(
     config: Annotated[Path, typer.Option("--config", help="The venues, JSON.", exists=True, dir_okay=False)],
 ) -> None:
-    """Run simulated venues that speak Binance's spot API over HTTP and WebSocket."""
+    """Run simulated venues that speak the APIs of Binance, Coinbase, Kraken or OKX over HTTP and WebSocket."""
     _exec("connectors.simulator", (), config)
 
 
@@ -103,10 +146,6 @@ def _venues(file: Path | None) -> list[dict[str, Any]]:
     return list(found)
 
 
-def _public(venue: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in venue.items() if k in ("name", "exchange", "rest_url", "ws_url", "symbols")}
-
-
 def _run(module: str, arguments: tuple[str, ...], config: Path | None, home: Path | None, more: Any) -> None:
     if config is None:
         import json
@@ -120,7 +159,8 @@ def _run(module: str, arguments: tuple[str, ...], config: Path | None, home: Pat
             "registry": addresses.registry,
             **more(settings, addresses),
         }
-        config = settings.home.resolve() / "config" / f"{'-'.join((module, *arguments))}.json"
+        named = (module, *(a for a in arguments if not a.startswith("-")))
+        config = settings.home.resolve() / "config" / f"{'-'.join(named)}.json"
         config.parent.mkdir(parents=True, exist_ok=True)
         write_private(config, json.dumps(made, indent=1))
     _exec(module, arguments, config)

@@ -24,7 +24,7 @@ def query(
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Ask ClickHouse. Tables: order_events, fills, quotes; views: orders, balances, fills_by_venue.
+    """Ask ClickHouse. Tables: order_events, fills, route_plans, quotes, venue_alerts; views: orders, balances, fills_by_venue.
 
     bestex query "SELECT venue, count(), sum(quantity) FROM fills GROUP BY venue"
 

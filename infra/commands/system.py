@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from infra.commands.common import Home, Json, addresses_of, emit, fail, out, progress_lines, reported, settings_of
+
+if TYPE_CHECKING:  # for annotations alone
+    from rich.table import Table
+
+    from infra.settings import Settings
 
 
 def add(app: typer.Typer) -> None:
@@ -45,7 +50,7 @@ def up(
         from infra.demo.world import generated, recorded
         from infra.pipeline import PARTS, Running, launch
         from infra.settings import redacted
-        from infra.stack import Stack
+        from infra.stack.stack import Stack
         from schemas.registry import ConfluentRegistry
 
         settings, progress = settings_of(home), progress_lines()
@@ -93,7 +98,7 @@ def down(home: Home = None, json: Json = False) -> None:
     """End everything that `bestex up` started. What it holds stays; `bestex up` goes on from there."""
     with reported(json):
         from infra.pipeline import end
-        from infra.stack import Stack
+        from infra.stack.stack import Stack
 
         settings, progress = settings_of(home), progress_lines()
         was = end(settings.home)
@@ -110,7 +115,7 @@ def status(home: Home = None, json: Json = False) -> None:
     """Show every part: whether it runs, where, and how often it was restarted. Exit code 1 if any part of a started system is not well."""
     with reported(json):
         from infra.pipeline import PARTS, Running
-        from infra.stack import Stack
+        from infra.stack.stack import Stack
 
         settings = settings_of(home)
         servers = Stack(settings.home, settings, detached=True).status()
@@ -122,6 +127,7 @@ def status(home: Home = None, json: Json = False) -> None:
         well = all(s["state"] in ("running", "external") for s in servers.values()) and all(
             p["state"] == "running" for p in parts.values()
         )
+        found, halts = _trading(settings) if well else ({}, {})
         if json:
             emit(
                 {
@@ -129,6 +135,8 @@ def status(home: Home = None, json: Json = False) -> None:
                     "servers": servers,
                     "parts": parts,
                     "venues": running.venues if running and alive else {},
+                    "venue_health": found,
+                    "halts": halts,
                 }
             )
         else:
@@ -153,10 +161,36 @@ def status(home: Home = None, json: Json = False) -> None:
                     "",
                 )
             out().print(table)
+            if found:
+                out().print(_venues_table(found))
+            for scope, said in halts.items():
+                out().print(
+                    f"[yellow]{said['state']}[/] {scope}: {said['reason']} [dim]{said['actor']}[/]", highlight=False
+                )
         if not well:
             if json:
                 raise typer.Exit(1)
             fail("not everything runs: `bestex up` starts it", False)
+
+
+def _trading(settings: Settings) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, str]]]:
+    """How the venues do, and what may not be traded freely."""
+    from infra import marks
+
+    addresses = addresses_of(settings)
+    kafka = settings.kafka_client(addresses.kafka)
+    return marks.venues(kafka, addresses.registry), marks.halts(kafka, addresses.registry)
+
+
+def _venues_table(found: dict[str, dict[str, Any]]) -> Table:
+    from rich.table import Table
+
+    table = Table("venue", "state", "latency ms", "success", "", box=None, header_style="dim")
+    colour = {"ACTIVE": "green", "DEGRADED": "yellow", "MAINTENANCE": "cyan"}
+    for name, v in found.items():
+        state = f"[{colour.get(v['status'], 'red')}]{v['status']}[/]"
+        table.add_row(name, state, f"{v['latency_ms']:g}", f"{v['success_rate']:.1%}", v["reason"])
+    return table
 
 
 def env(home: Home = None, json: Json = False) -> None:

@@ -1,7 +1,7 @@
 """Faults of whole venues in the middle of a demo, and what became of them: the breaker's states, and when work had moved elsewhere.
 
 `NAME=KIND@SECONDS` or `NAME=KIND@SECONDS+DURATION`: so many seconds after trading began the venue goes wrong, for ten seconds unless
-`DURATION` says otherwise. Kinds are the simulator's: `down`, `hang`, `503`, `slow` (three seconds), `reject`.
+`DURATION` says otherwise. Kinds are the simulator's: `down`, `hang`, `503`, `slow` (three seconds), `reject`, `feed`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from confluent_kafka import TopicPartition
 from infra.kafka_log import partitions, reader
 from infra.marks import codec
 from schemas.codec import DecodeError
-from schemas.records import ChildOrder, VenueHealth
+from schemas.records import BookUpdate, BookUpdateKind, ChildOrder, VenueHealth
 
-KINDS = ("down", "hang", "503", "slow", "reject")
+KINDS = ("down", "hang", "503", "slow", "reject", "feed")
 DURATION = 10.0
 SLOW_MS = 3000
 TOPICS = ("venue.health", "venue.orders")
+BOOKS = "market.books"  # read as well where a feed is lost: its venue stays well
 _SPEC = re.compile(r"(?P<venue>[^=]+)=(?P<kind>\w+)@(?P<at>\d+(\.\d+)?)(\+(?P<duration>\d+(\.\d+)?))?")
 
 
@@ -109,7 +110,8 @@ class VenueFaults:
         try:
             consumer, decode = reader(self._kafka), codec(self._registry).decode
             try:
-                consumer.assign([TopicPartition(p.topic, p.partition, 0) for p in partitions(consumer, TOPICS)])
+                topics = [*TOPICS, *([BOOKS] if any(fault.kind == "feed" for fault in self._faults) else ())]
+                consumer.assign([TopicPartition(p.topic, p.partition, 0) for p in partitions(consumer, topics)])
                 while not self._over.is_set():
                     for message in consumer.consume(2_000, timeout=0.1):
                         value = message.value()
@@ -122,17 +124,26 @@ class VenueFaults:
 
     def _take(self, decode: Any, value: bytes) -> None:
         try:
-            record = decode(value, ChildOrder, VenueHealth)
+            record = decode(value, ChildOrder, VenueHealth, BookUpdate)
         except DecodeError:
             return  # a cancel, or what `bestex verify` reports
         if isinstance(record, ChildOrder):
             if record.venue in self._children:
                 self._children[record.venue].append(record.created_at)
-        elif (states := self._states.get(record.venue)) is not None:
+        elif isinstance(record, BookUpdate):
+            if record.venue in self._states and record.kind is not BookUpdateKind.DIFF:
+                stale = record.kind is BookUpdateKind.STALE
+                self._say(record.venue, "FEED STALE" if stale else "FEED LIVE", record.received_at)
+        elif record.venue in self._states:
             word = record.reason.partition(":")[0] if record.reason.startswith("BREAKER") else ""
             state = " ".join(part for part in (record.status.value, word) if part)
-            if not states or states[-1][1] != state:
-                states.append((record.at, state))
+            self._say(record.venue, state, record.at)
+
+    def _say(self, venue: str, state: str, at: int) -> None:
+        """A state, if it is another than the last of its kind (feed or health)."""
+        said = [one for _, one in self._states[venue] if one.startswith("FEED") is state.startswith("FEED")]
+        if not said or said[-1] != state:
+            self._states[venue].append((at, state))
 
 
 def _moved(during: Sequence[int]) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from infra import marks, topics
 from infra.demo.faults import VenueFault, VenueFaults
@@ -22,15 +22,17 @@ from infra.demo.intents import LASTING, PAUPER, UNREADABLE, Intent, Kind, intent
 from infra.demo.outside import Outside
 from infra.demo.report import Summary, summarise
 from infra.demo.tracker import Key, Tracker
-from infra.demo.world import World, generated, recorded
+from infra.demo.world import World, followed, generated, recorded
 from infra.pipeline import FOLDER, SINKS, WORKERS, Pipeline, Running, end, launch
 from infra.settings import Addresses, Settings
-from infra.stack import Stack, process
+from infra.stack import process
+from infra.stack.stack import Stack
 from infra.supervisor import PipelineError
 from infra.verify.run import Targets, verify
 from infra.verify.targets import clickhouse_rows
 from schemas.registry import ConfluentRegistry
 
+PARTITIONS = 2  # fewer than by default: so few orders make larger transactions of fewer tasks, and most of a demo is the broker's work
 UNIT = 10**8
 FUNDS_QUOTE = 5_000_000  # of the quote asset, and as much worth of each base asset
 KILLS: Mapping[str, tuple[str, ...]] = {
@@ -45,7 +47,7 @@ SETTLE_SECONDS = 60.0
 CANCEL_AFTER = 2.0  # a resting order that its client gives up, is given up so long after it was placed
 CHANGE_AFTER = 1.0  # and one that is changed, changed
 ASK_AGAIN = 20.0
-UNDER_WAY = 64  # orders that are to end by themselves and have not: more are not sent
+UNDER_WAY = 96  # orders that are to end by themselves and have not: more are not sent
 
 
 class DemoFailed(RuntimeError):
@@ -79,6 +81,7 @@ class Options:
     keep: bool = False
     seed: int = 7
     home: Path | None = None
+    live: Sequence[Mapping[str, Any]] = ()  # the feed's rows of real venues
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +111,18 @@ def run(options: Options, tell: Reporter) -> Summary:
     return summary
 
 
+def _world(options: Options) -> World:
+    if options.live:
+        return followed(options.live, options.seed)
+    return recorded(options.replay, options.seed, options.speed) if options.replay else generated(options.seed)
+
+
 def _run(options: Options, home: Path, tell: Reporter, begun: float) -> Summary:
-    world = recorded(options.replay, options.seed, options.speed) if options.replay else generated(options.seed)
+    world = _world(options)
     settings = Settings(home=home)
     tell.phase("starting the servers")
     with ExitStack() as held:
-        stack = Stack(home, settings, tell.step, detached=options.keep)
+        stack = Stack(home, settings, tell.step, detached=options.keep, brief=not options.keep)
         held.enter_context(stack)
         kept = held.enter_context(ExitStack())  # what is to stay ends all the same when the demo fails
         if options.keep:
@@ -121,7 +130,7 @@ def _run(options: Options, home: Path, tell: Reporter, begun: float) -> Summary:
             kept.callback(end, home)
         addresses = stack.addresses
         kafka = settings.kafka_client(addresses.kafka)
-        topics.create(kafka)
+        topics.create(kafka, PARTITIONS)
         topics.register(ConfluentRegistry(addresses.registry))
         tell.phase("starting the pipeline")
         live = held.enter_context(_system(options, home, addresses, world, settings, tell))

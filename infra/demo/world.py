@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class World:
     seed: int
     speed: float
     keys: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    live: tuple[Mapping[str, Any], ...] = ()  # the feed's rows of real venues: then the simulated ones only fill
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -50,12 +51,19 @@ class World:
         """Venue -> where its REST API (and ``/sim/audit``) answers."""
         return {v["name"]: f"http://{HOST}:{v['port']}" for v in self.venues}
 
-    def simulator(self) -> dict[str, Any]:
-        """The configuration of `connectors.simulator`."""
-        return {"seed": self.seed, "speed": self.speed, "venues": [dict(v) for v in self.venues]}
+    def simulator(self, base: Mapping[str, Any]) -> dict[str, Any]:
+        """The configuration of `connectors.simulator`. `base`: where Kafka and the registry are, for books that are published there."""
+        venues = [dict(v) for v in self.venues]
+        for venue in venues:
+            if venue["books"]["kind"] == "published":
+                venue["books"] = {**venue["books"], "kafka": base["kafka"], "registry": base["registry"]}
+        return {"seed": self.seed, "speed": self.speed, "venues": venues}
 
     def feeds(self) -> list[dict[str, Any]]:
         """The venues as `connectors.feeds` takes them."""
+        return [dict(v) for v in self.live] or self._served()
+
+    def _served(self) -> list[dict[str, Any]]:
         return [
             {
                 "name": v["name"],
@@ -77,7 +85,7 @@ class World:
                 "maker_fee": rate(venue["maker_fee"]),
                 "taker_fee": rate(venue["taker_fee"]),
             }
-            for feed, venue in zip(self.feeds(), self.venues, strict=True)
+            for feed, venue in zip(self._served(), self.venues, strict=True)
         ]
 
 
@@ -122,6 +130,18 @@ def recorded(replays: Sequence[str], seed: int, speed: float, updates_per_s: int
     for i in range(len(played), 3):
         played[NAMES[i]] = _follow(first, i, updates_per_s)
     return _world(list(played.items()), tuple(symbols), seed, speed)
+
+
+def followed(live: Sequence[Mapping[str, Any]], seed: int) -> World:
+    """Real venues' books, as their public feeds tell them, with fills that are simulated. `live`: the feed's rows; each trades all symbols.
+
+    Raises `ValueError` where the venues do not trade the same.
+    """
+    symbols = tuple(live[0]["symbols"]) if live else ()
+    if not symbols or any(set(v["symbols"]) != set(symbols) for v in live):
+        raise ValueError("live venues must each trade the same symbols, and some")
+    world = _world([(v["name"], {"kind": "published"}) for v in live], symbols, seed, 1.0)
+    return replace(world, live=tuple(live))
 
 
 def _venues(path: Path, venue: str | None) -> dict[str, list[str]]:

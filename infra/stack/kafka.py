@@ -64,6 +64,8 @@ class Kafka(Part):
             "log.retention.ms": "-1",
             "offsets.topic.replication.factor": "1",
             "offsets.topic.num.partitions": "8",
+            # Years: a task that does not know where it stood refuses to open.
+            "offsets.retention.minutes": "5256000",
             "transaction.state.log.replication.factor": "1",
             "transaction.state.log.min.isr": "1",
             "transaction.state.log.num.partitions": "8",
@@ -134,6 +136,8 @@ class Kafka(Part):
         return [
             *java(heap, self.folder),
             f"-Xms{heap}",
+            # Compiled quickly rather than well: a third of a short demo's broker time.
+            *(("-XX:TieredStopAtLevel=1",) if self.brief else ()),
             "--sun-misc-unsafe-memory-access=allow",  # what the broker uses is deprecated: no warning in its log
             f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}",
             "-cp",

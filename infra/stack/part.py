@@ -24,6 +24,8 @@ class Part(ABC):
     ready_seconds: float = 60.0
     # Seconds it may take to end in good order before it is forced to.
     grace_seconds: float = 20.0
+    # It lives for minutes: to start soon is worth more than to be fast in the long run.
+    brief: bool = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

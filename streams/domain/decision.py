@@ -12,8 +12,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -21,6 +20,7 @@ import msgspec
 from schemas.records import (
     AccountState,
     AssetAmount,
+    CancelAll,
     ChildCancel,
     ChildState,
     ClientId,
@@ -44,14 +44,15 @@ from streams.domain.ledger import Funds
 from streams.domain.money import assets_of
 from streams.domain.orders import CLOSED, On, parent
 from streams.domain.positions import traded
+from streams.domain.reasons import said
 from streams.domain.risk import Denial, RiskSettings, Terms
 
 NEW_ACCOUNT = AccountState(balances=(), seq=0, hash=b"", open_orders=0)
-PAGE = 32  # open orders a page
+PAGE = 8  # open orders a page: a page is written whole whenever one of them comes or goes
 replace = msgspec.structs.replace
 
 
-class Cause(NamedTuple):
+class Cause(msgspec.Struct, frozen=True, gc=False):
     """The record that is decided on: where it lies, and what time it is (microseconds). A timer has its task's partition, and when it was due."""
 
     topic: str
@@ -68,7 +69,7 @@ class World(NamedTuple):
     """What is known beside the account: `terms` and `quote` by symbol, the limits, and how an event is encoded for its hash.
 
     `states`: what may be traded, by scope; `defaults`: everybody's limits. The rest looks into the account's own tables: `limits`
-    by account, `order` by id, `page` of open orders by account and number, `position` by account and symbol.
+    by account, `order` by id, `page` of open orders by account and number, `position` by account and symbol. `era`: see `events`.
     """
 
     terms: Callable[[str], Terms | Denial]
@@ -81,9 +82,10 @@ class World(NamedTuple):
     order: Callable[[str], OrderRecord | None] = _none
     page: Callable[[str, int], OpenOrders | None] = _none
     position: Callable[[str, str], Position | None] = _none
+    era: int = 0
 
 
-class Before(NamedTuple):
+class Before(msgspec.Struct, frozen=True, gc=False):
     """The state before. `order`: the one that the record is about, if it exists; `taken`: the transfer that has its id."""
 
     account: AccountState | None
@@ -91,25 +93,29 @@ class Before(NamedTuple):
     taken: ClientId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """The state after, and what goes out. `taken` and `limits` are `None` where there is none to be written.
 
     `pages`: number -> open orders, `None` for a page that is empty now; `positions` by symbol; `timers`: key -> when it is due, or
-    `None` for one that is not needed any more.
+    `None` for one that is not needed any more; `events` have no hash yet, it is in `bodies`: the events as they are written. `ended`: ids of the orders that are over now;
+    `symbols`: those that the account had no open order of before; `sweep`: to be done to every account.
     """
 
     account: AccountState
-    orders: tuple[OrderRecord, ...] = ()
+    orders: Sequence[OrderRecord] = ()
     taken: ClientId | None = None
     limits: SetLimits | None = None
-    pages: Mapping[int, OpenOrders | None] = field(default_factory=dict)
-    positions: Mapping[str, Position] = field(default_factory=dict)
-    timers: Mapping[str, int | None] = field(default_factory=dict)
-    events: tuple[OrderEvent, ...] = ()
-    fills: tuple[Fill, ...] = ()
-    routes: tuple[RouteRequest | RouteCancel, ...] = ()
-    cancels: tuple[ChildCancel, ...] = ()
+    pages: Mapping[int, OpenOrders | None] = {}
+    positions: Mapping[str, Position] = {}
+    timers: Mapping[str, int | None] = {}
+    events: Sequence[OrderEvent] = ()
+    bodies: Sequence[bytes] = ()
+    fills: Sequence[Fill] = ()
+    routes: Sequence[RouteRequest | RouteCancel] = ()
+    cancels: Sequence[ChildCancel] = ()
+    ended: Sequence[str] = ()
+    symbols: tuple[str, ...] = ()
+    sweep: CancelAll | None = None
 
     @property
     def order(self) -> OrderRecord | None:
@@ -117,8 +123,7 @@ class Decision:
         return self.orders[-1] if self.orders else None
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True, gc=False):
     """A record that cannot be handled: `cause` is stable, `detail` for people."""
 
     cause: str
@@ -137,6 +142,7 @@ class Step:
     """A decision in the making. `order` is the one that it is about at the moment; `turn` goes to another."""
 
     __slots__ = (
+        "_bodies",
         "_events",
         "_fills",
         "_first",
@@ -154,6 +160,7 @@ class Step:
         "positions",
         "routes",
         "sent_at",
+        "sweep",
         "taken",
         "timers",
         "usage",
@@ -171,6 +178,7 @@ class Step:
         self.usage: Usage | None = account.usage
         self.taken: ClientId | None = None
         self.limits: SetLimits | None = None
+        self.sweep: CancelAll | None = None
         self.positions: dict[str, Position] = {}
         self.routes: list[RouteRequest | RouteCancel] = []
         self.cancels: list[ChildCancel] = []
@@ -178,6 +186,7 @@ class Step:
         self._orders: list[tuple[OrderRecord | None, OrderRecord]] = []  # before and after, of those turned away from
         self._seq, self._hash = account.seq, account.hash
         self._events: list[OrderEvent] = []
+        self._bodies: list[bytes] = []
         self._fills: list[Fill] = []
 
     def turn(self, order: OrderRecord | None) -> None:
@@ -234,7 +243,7 @@ class Step:
             filled=order.filled if order else 0,
             filled_quote=order.filled_quote if order else 0,
             reason_code=code,
-            reason=reason,
+            reason=said(code, reason),
             venue=child.venue if child else None,
             child_id=child.child_id if child else None,
             trade_id=trade_id,
@@ -252,9 +261,9 @@ class Step:
             scheduled_at=order.scheduled_at if order else None,
             expires_at=order.expires_at if order else None,
         )
-        event = sealed(event, self.world.body)
-        self._hash = event.hash
+        self._hash, body = sealed(event, self.world.body)
         self._events.append(event)
+        self._bodies.append(body)
 
     def fill(self, fill: Fill) -> None:
         """A fill goes out, and into the position."""
@@ -279,7 +288,16 @@ class Step:
                 self.wake(START, None)
             if order.algo is not None:
                 self.wake(SLICE, None)
-        self.order = replace(order, state=state, locked=0, close_reason=code, change=None)
+            if order.halted:
+                self.wake(RESUME, None)
+            if order.looking_since is not None:
+                self.wake(LOOK, None)
+        self.order = replace(order, state=state, locked=0, close_reason=code, change=None, halted=None)
+
+    def hold(self) -> None:
+        """The order waits for the end of a halt: nothing of it is out, and nothing is awaited."""
+        self.order = replace(self.the_order(), planned=True, halted=True)
+        self.wake(RESUME, self.cause.now + HALT_POLL_US)
 
     def done(self) -> Decision:
         """The decision."""
@@ -298,21 +316,27 @@ class Step:
                 oldest_page=counted.oldest or None,
                 buying=counted.buying,
                 usage=self.usage,
+                symbols=counted.symbols,
             ),
-            orders=tuple(counted.orders),
+            orders=counted.orders,
             taken=self.taken,
             limits=self.limits,
             pages=counted.pages,
             positions=self.positions,
             timers=self.timers,
-            events=tuple(self._events),
-            fills=tuple(self._fills),
-            routes=tuple(self.routes),
-            cancels=tuple(self.cancels),
+            events=self._events,
+            bodies=self._bodies,
+            fills=self._fills,
+            routes=self.routes,
+            cancels=self.cancels,
+            ended=counted.ended,
+            symbols=counted.symbols[len(account.symbols or ()) :] if counted.symbols else (),
+            sweep=self.sweep,
         )
 
 
-START, EXPIRY, SLICE = "start", "expiry", "slice"
+START, EXPIRY, SLICE, RESUME, LOOK = "start", "expiry", "slice", "resume", "look"
+HALT_POLL_US = 1_000_000  # how often what waits for the end of a halt looks
 
 
 def timer_key(order_id: str, what: str) -> str:
@@ -328,12 +352,13 @@ def _quantity(order: OrderRecord) -> int | None:
 class _Open:
     """How an account's open orders are after a decision: their number, their pages, and what the buys among them may bring."""
 
-    __slots__ = ("_step", "buying", "made", "oldest", "open", "orders", "pages")
+    __slots__ = ("_step", "buying", "ended", "made", "oldest", "open", "orders", "pages", "symbols")
 
     def __init__(self, step: Step, account: AccountState) -> None:
         self._step = step
         self.open, self.made, self.oldest = account.open_orders, account.orders_made or 0, account.oldest_page or 0
-        self.buying = account.buying
+        self.buying, self.symbols = account.buying, account.symbols
+        self.ended: list[str] = []
         self.orders: list[OrderRecord] = []
         self.pages: dict[int, OpenOrders | None] = {}
 
@@ -344,12 +369,15 @@ class _Open:
             after = replace(after, slot=self.made)
             self.open, self.made = self.open + 1, self.made + 1
             self._page(after.slot or 0, after.order_id, True)
+            if after.symbol not in (self.symbols or ()):
+                self.symbols = (*(self.symbols or ()), after.symbol)
         elif was and not now:
             self.open -= 1
             if after.slot is not None:
                 self._page(after.slot, after.order_id, False)
-        more = _buys(after) - (_buys(first) if first is not None else 0)
-        if more:
+        if not now and (was or first is None):
+            self.ended.append(after.order_id)
+        if after.side is Side.BUY and (more := _buys(after) - (_buys(first) if first is not None else 0)):
             self._buying(after.symbol, more)
         self.orders.append(after)
 
@@ -373,7 +401,9 @@ class _Open:
 
 
 def _buys(order: OrderRecord) -> int:
-    """What an open buy may still bring."""
+    """What an open buy may still bring, also once it is what it was asked to be."""
     if order.side is not Side.BUY or order.state in CLOSED or order.state is OrderState.SCHEDULED:
         return 0
-    return order.quantity - order.filled
+    change = order.change
+    quantity = order.quantity if change is None else max(order.quantity, change.quantity)
+    return quantity - order.filled

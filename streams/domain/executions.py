@@ -6,13 +6,8 @@ Rules:
 * a fill is applied once, by the venue's trade id within its child (a venue gives both sides of a trade one id, so a trade with
   oneself has two children); it pays from the order's reservation;
 * a child ends when the venue says so *and* all fills that the venue counts have come; then only is its order looked at;
-* when the market moved away before an immediate child arrived, what it left is routed again, at most `ATTEMPTS` times in all: a market order
-  is there to be filled, one that may rest to rest. Not so a limit order that takes what it can now, and not while a venue has not said
-  how much it filled: more than was wanted might come back;
 * a trigger counts for the stop as it is armed now: one for what was changed or cancelled meanwhile comes too late and does nothing;
-* a bulk order does not end while more of it is to be released; one that is being changed goes out anew;
-* the order ends when no child is open: FILLED, CANCELLED when its client wanted that, REJECTED when every venue refused all of it,
-  else EXPIRED or CANCELLED as the venues said; what is still locked is given back to the last unit;
+* what happens once nothing of an order is with a venue is `progress`;
 * an UNKNOWN child keeps its order open and its money locked until the venue says what became of it.
 """
 
@@ -34,22 +29,21 @@ from schemas.records import (
     RouteStatus,
     RouteStatusKind,
     Side,
-    TimeInForce,
 )
-from streams.domain import changes, limits
-from streams.domain.commands import again, cancel_children, due_quantity, end_stopped, surplus
+from streams.domain import limits
+from streams.domain.commands import again, cancel_children, surplus
 from streams.domain.decision import EXPIRY, SLICE, Impossible, Step, replace
 from streams.domain.events import fill_id
 from streams.domain.ledger import AmountOutOfRange, settle
+from streams.domain.leftovers import due_quantity, stranded
 from streams.domain.money import MAX, assets_of, notional
-from streams.domain.orders import CHILD_ON, CLOSED, ChildOn, On, child, is_open, parent, uncounted
-from streams.domain.risk import UNPRICED, show
+from streams.domain.orders import CHILD_ON, CLOSED, ChildOn, IllegalTransition, On, child, is_open, parent, uncounted
+from streams.domain.progress import buys_more, end_if_done, resume, triggered
+from streams.domain.risk import show
 
 # Why quantity stayed unfilled, where nobody gave a better code.
 NO_VENUE = "NO_VENUE"
-IOC_REMAINDER = "IOC_REMAINDER"
 VENUE_CANCELLED = "VENUE_CANCELLED"
-ATTEMPTS = 10
 ASK_AGAIN_US = 1_000_000
 VENUE_EXPIRED = "VENUE_EXPIRED"
 VENUE_REJECTED = "VENUE_REJECTED"
@@ -72,38 +66,46 @@ def planned(step: Step, plan: RoutePlan) -> None:
     if wrong:
         raise Impossible("PLAN_MISMATCH", wrong)
     unplaced = (plan.reason or NO_VENUE) if plan.unrouted else ""
-    first = plan.attempt == 1  # what the market was when the order came
+    # What the market was when the order was first planned: not by its attempt, which a stop, or one that waited, has used up before.
+    mid = plan.arrival_mid if order.arrival_mid is None else order.arrival_mid
+    single = order.best_single_price
+    if single is None and not order.children and plan.children:
+        single = plan.best_single_price
     step.order = replace(
         order,
         state=state,
-        children=order.children + tuple(_child(c) for c in plan.children),
+        children=(*order.children, *[_child(c) for c in plan.children]),
         planned=True,
         unrouted=plan.unrouted,
-        arrival_mid=plan.arrival_mid if first else order.arrival_mid,
-        best_single_price=plan.best_single_price if first else order.best_single_price,
+        arrival_mid=mid,
+        best_single_price=single,
         close_reason=unplaced,
     )
     step.tell(EventKind.ROUTED, unplaced)
     if state in (OrderState.PENDING_CANCEL, OrderState.PENDING_MODIFY):
         cancel_children(step)
-    _end_if_done(step)
+    end_if_done(step, planned=True)
 
 
 def held(step: Step, status: RouteStatus) -> None:
-    """The router's word about a stop that it holds."""
+    """The router's word about an order that it holds: a stop, or one that waits for a venue."""
     order = step.the_order()
+    if status.kind is RouteStatusKind.RESUMED:
+        if status.attempt == order.attempt and stranded(order) and order.algo is not Algo.TWAP:
+            resume(step)
+        return
     current = order.state is OrderState.ARMED and status.attempt == order.attempt
     if not current or status.kind is not RouteStatusKind.TRIGGERED:
         return
     step.order = replace(order, state=parent(order.state, On.TRIGGER))
     price = f"{order.symbol} was traded at {show(status.price)}" if status.price is not None else ""
-    step.tell(EventKind.TRIGGERED, status.reason, price)
-    denial = limits.admitted(step, limits.standing(step), order.symbol, order.side, order.order_type)[1]
-    if denial is None:
-        again(step)
+    denial = limits.stands(step, order)
+    if denial is not None and denial.code == limits.HALTED:
+        step.hold()
+        step.tell(EventKind.TRIGGERED, denial.code, f"{price}; {denial.reason}, it waits" if price else denial.reason)
         return
-    step.close(On.DENY, denial.code)
-    step.tell(EventKind.CLOSED, denial.code, denial.reason)
+    step.tell(EventKind.TRIGGERED, status.reason, price)
+    triggered(step, denial)
 
 
 def _child(c: PlannedChild) -> ChildState:
@@ -122,18 +124,19 @@ def _child(c: PlannedChild) -> ChildState:
 def _mismatch(order: OrderRecord, plan: RoutePlan) -> str:
     """What a plan has that its order does not allow, or empty."""
     ids = {c.child_id for c in order.children} | {c.child_id for c in plan.children}
+    quantities = [c.quantity for c in plan.children]
     sign = 1 if order.side is Side.BUY else -1
     if plan.symbol != order.symbol:
         return f"the order is of {order.symbol}, the plan of {plan.symbol}"
     if len(ids) != len(order.children) + len(plan.children):
         return "a child id is used twice"
-    if plan.unrouted < 0 or any(c.quantity <= 0 for c in plan.children):
+    if plan.unrouted < 0 or min(quantities, default=1) <= 0:
         return "a quantity is not positive"
-    total = sum(c.quantity for c in plan.children) + plan.unrouted
+    total = sum(quantities) + plan.unrouted
     asked = order.quantity - order.filled if order.asked is None else order.asked
     if total != asked:
         return f"the plan is about {total}, the order about {asked}"
-    if any(sign * c.price > sign * order.protection for c in plan.children):
+    if plan.children and max([sign * c.price for c in plan.children]) > sign * order.protection:
         return f"a child goes beyond the protection price {order.protection}"
     return ""
 
@@ -181,6 +184,8 @@ def _filled(step: Step, at: int, one: ChildState, report: ExecutionReport) -> No
         raise Impossible("MALFORMED_REPORT", "a fill has a trade id, a positive price and a positive quantity")
     if trade_id in one.trades:
         return
+    if one.state is OrderState.REJECTED and not is_open(one):
+        raise IllegalTransition("child", one.state, ChildOn.FILL)
     order = step.the_order()
     filled, total = one.filled + quantity, order.filled + quantity
     if order.change is not None and total == order.quantity < order.change.quantity:
@@ -195,8 +200,10 @@ def _filled(step: Step, at: int, one: ChildState, report: ExecutionReport) -> No
         filled=filled,
         trades=(*one.trades, trade_id),
     )
-    state = parent(order.state, On.FILL_ALL if total == order.quantity else On.FILL)
     left = settle(step.funds, order, price, quantity, fee, fee_asset)
+    if order.quote_amount is not None and total == order.quantity and (more := buys_more(step, order, left)):
+        step.order = order = replace(order, quantity=total + more)
+    state = parent(order.state, On.FILL_ALL if total == order.quantity else On.FILL)
     _put(step, at, one)
     worth = order.filled_quote + notional(price, quantity)
     if worth >= MAX:
@@ -232,7 +239,8 @@ def _filled(step: Step, at: int, one: ChildState, report: ExecutionReport) -> No
     )
     if given_up:
         step.tell(EventKind.MODIFY_REJECTED)
-    _end_if_done(step)
+    _back_out(step, given_up)
+    end_if_done(step)
 
 
 def _ended(step: Step, at: int, one: ChildState, report: ExecutionReport) -> None:
@@ -249,7 +257,8 @@ def _ended(step: Step, at: int, one: ChildState, report: ExecutionReport) -> Non
     step.tell(EventKind.CHILD_CLOSED, code, report.reason, child=one)
     if given_up:
         step.tell(EventKind.MODIFY_REJECTED)
-    _end_if_done(step)
+    _back_out(step, given_up)
+    end_if_done(step)
 
 
 def _cancel_rejected(step: Step, at: int, one: ChildState, report: ExecutionReport) -> None:
@@ -262,6 +271,8 @@ def _cancel_rejected(step: Step, at: int, one: ChildState, report: ExecutionRepo
     step.tell(EventKind.CANCEL_REJECTED, report.reason_code, report.reason, child=one)
     if given_up:
         step.tell(EventKind.MODIFY_REJECTED, report.reason_code, report.reason)
+    _back_out(step, given_up)
+    end_if_done(step)
 
 
 _BY_KIND: Mapping[ExecutionKind, Callable[[Step, int, ChildState, ExecutionReport], None]] = {
@@ -274,6 +285,28 @@ _BY_KIND: Mapping[ExecutionKind, Callable[[Step, int, ChildState, ExecutionRepor
     ExecutionKind.EXPIRED: _ended,
     ExecutionKind.CANCEL_REJECTED: _cancel_rejected,
 }
+
+
+def _back_out(step: Step, given_up: bool) -> None:
+    """What venues gave back for a change that others refused goes out again by the old terms, after a halt if there is one.
+
+    So does what waited for a venue: the router may have said meanwhile that there is one.
+    """
+    order = step.the_order()
+    if not given_up or order.algo is Algo.TWAP or order.expiring:
+        return
+    counted = not any(uncounted(c) for c in order.children)
+    if not stranded(order) and not (counted and due_quantity(order) > order.unrouted):
+        return
+    denial = limits.stands(step, order)
+    if denial is None:
+        again(step)
+    elif denial.code == limits.HALTED:
+        step.order = replace(order, unrouted=due_quantity(order), close_reason=denial.code)
+        step.hold()
+        step.tell(EventKind.WAITING, denial.code, denial.reason)
+    elif stranded(order):
+        step.order = replace(order, close_reason=denial.code)  # it waits for nothing any more
 
 
 def _back_if_refused(step: Step) -> bool:
@@ -290,63 +323,10 @@ def _back_if_refused(step: Step) -> bool:
     else:
         on = On.BACK_TO_ROUTING
     changing = order.state is OrderState.PENDING_MODIFY
-    step.order = replace(order, state=parent(order.state, on))
+    step.order = replace(order, state=parent(order.state, on), swept=None)
     surplus(step)
     if order.expiring:
         step.wake(EXPIRY, step.cause.now + ASK_AGAIN_US)
+    if order.algo is Algo.TWAP and order.retries is None:
+        step.wake(SLICE, step.cause.now)  # one that was due meanwhile was not released
     return changing
-
-
-def _end_if_done(step: Step) -> None:
-    order = step.the_order()
-    if order.state in CLOSED or not order.planned or any(is_open(c) for c in order.children):
-        return
-    if order.state is OrderState.PENDING_MODIFY:
-        changes.apply(step)
-    elif order.state is OrderState.PENDING_CANCEL:
-        end_stopped(step)
-    elif order.algo is Algo.TWAP and order.retries is None:
-        return  # its timer goes on with it
-    elif order.algo is Algo.ICEBERG and order.filled >= (order.released or 0):
-        step.wake(SLICE, step.cause.now)
-    elif _missed(order):
-        step.order = replace(order, retries=(order.retries or 0) + 1)
-        again(step)
-    else:
-        on, code = _ending(order)
-        step.close(on, code)
-        step.tell(EventKind.CLOSED, code)
-
-
-def _missed(order: OrderRecord) -> bool:
-    """Whether quantity that had a child is left, of an order that is there to be filled or to rest."""
-    tif = order.time_in_force
-    immediate = tif is TimeInForce.FOK or (tif is TimeInForce.IOC and order.order_type not in UNPRICED)
-    if immediate or order.algo is Algo.TWAP or (order.retries or 0) + 1 >= ATTEMPTS:
-        return False
-    if any(uncounted(c) for c in order.children):
-        return False
-    # expired: the market had moved on; rejected: the venue refused it or could not be reached, and another may not
-    failed = (OrderState.EXPIRED, OrderState.REJECTED)
-    missed = any(c.state in failed for c in order.children[order.settled or 0 :])
-    return missed and due_quantity(order) > order.unrouted
-
-
-def _ending(order: OrderRecord) -> tuple[On, str]:
-    """How an order ends of which quantity is left and no child is open."""
-    states = {c.state for c in order.children[order.settled or 0 :]}
-    refused = order.filled == 0 and states <= {OrderState.REJECTED}
-    if (
-        order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
-        or order.algo is Algo.TWAP
-        or order.order_type in UNPRICED
-    ):
-        if refused and states:
-            return On.END_REJECTED, order.close_reason
-        told = OrderState.REJECTED in states or order.unrouted
-        return On.END_EXPIRED, order.close_reason if told else IOC_REMAINDER
-    if refused:  # or no venue was there to ask
-        return On.END_REJECTED, order.close_reason
-    if OrderState.CANCELLED in states:
-        return On.END_CANCELLED, order.close_reason
-    return On.END_EXPIRED, order.close_reason

@@ -132,6 +132,8 @@ class Funds:
 
     def balances(self) -> tuple[Balance, ...]:
         """All balances as they are now, in the order in which the assets first came."""
+        if not self._now:
+            return self._before
         now = dict(self._now)
         found = []
         for b in self._before:
@@ -162,7 +164,7 @@ def settle(funds: Funds, order: OrderRecord, price: int, quantity: int, fee: int
     """Move a fill's money; what of the order's reservation is left.
 
     The reservation pays first, then what is available. A negative `fee` is a rebate. What the rest of an open order cannot need any
-    more is given back at once.
+    more is given back at once, but for one that is to spend an amount.
     """
     value = notional(price, quantity)
     base, quote = assets_of(order.symbol) or ("", "")
@@ -185,6 +187,8 @@ def settle(funds: Funds, order: OrderRecord, price: int, quantity: int, fee: int
         elif amount < 0:
             funds.credit(asset, -amount)
     left = order.locked - reserved
+    if order.quote_amount is not None:
+        return left  # it is there to be spent
     _, needed = reservation(
         order.side, order.symbol, order.quantity - order.filled - quantity, order.protection, order.fee_rate
     )

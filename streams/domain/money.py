@@ -9,6 +9,8 @@ Rules:
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 SCALE = 100_000_000
 MAX = 10**20  # decimal(20,8) on the wire holds less than this
 _SQUARED = SCALE * SCALE
@@ -34,8 +36,11 @@ def down_to(price: int, step: int) -> int:
     return price // step * step
 
 
-def assets_of(symbol: str) -> tuple[str, str] | None:
+def split(symbol: str) -> tuple[str, str] | None:
     """Base and quote asset of a unified symbol (`BTC/USDT`, `BTC/USDT:USDT`); `None` when it is not one."""
     base, slash, rest = symbol.partition("/")
     quote = rest.partition(":")[0]
     return (base, quote) if base and slash and quote else None
+
+
+assets_of = lru_cache(maxsize=4096)(split)  # asked several times for each order, of symbols that are listed

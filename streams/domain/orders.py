@@ -8,7 +8,8 @@ A parent is what a client asked for, a child what one venue was asked for. Rules
 
 * a report that tells again what is known changes nothing: reports may come twice, and an acknowledgement after a fill;
 * a fill after a cancel or an expiry is legal, for the venue's matching and its answers cross on the way;
-* what a venue refused never had a fill: one that comes all the same contradicts the venue and is for a person to look at;
+* what a venue refused has no fills but those that it counted when it refused the rest: one that comes all the same contradicts the venue
+  and is for a person to look at;
 * UNKNOWN ends only by what the venue says.
 
 `diagram` draws a table for the documentation, so that the picture is what the code does.
@@ -186,6 +187,8 @@ CHILD: Final[Mapping[tuple[S, ChildOn], S]] = {
     (S.EXPIRED, ChildOn.UNKNOWN): S.EXPIRED,
     (S.REJECTED, ChildOn.REJECTED): S.REJECTED,
     (S.REJECTED, ChildOn.NOT_SENT): S.REJECTED,
+    (S.REJECTED, ChildOn.FILL): S.REJECTED,  # only what the venue counted when it refused the rest
+    (S.REJECTED, ChildOn.FILL_ALL): S.FILLED,
     (S.REJECTED, ChildOn.CANCEL_REJECTED): S.REJECTED,
     (S.REJECTED, ChildOn.UNKNOWN): S.REJECTED,
 }
@@ -234,6 +237,8 @@ def uncounted(c: ChildState) -> bool:
 
 def at_risk(c: ChildState) -> int:
     """What must not be asked for a second time of a child."""
+    if c.state not in CLOSED:
+        return c.quantity - c.filled
     return c.quantity - c.filled if uncounted(c) else in_flight(c)
 
 

@@ -64,6 +64,6 @@ def _share(amount: int, part: int, whole: int) -> int:
     return share if amount >= 0 else -share
 
 
-def average_price(position: Position) -> int | None:
+def average_price(position: Position | VenuePosition) -> int | None:
     """What a unit of the open quantity cost, in units of the quote asset; `None` when nothing is open."""
     return abs(position.cost) * 10**8 // abs(position.quantity) if position.quantity else None

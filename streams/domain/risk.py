@@ -10,7 +10,7 @@ Rules:
   its quantity. A market order's protection price is the far touch moved by the collar: no fill is worse. A stop order's is its stop price
   moved by the collar, as futures exchanges' "stop with protection" has it, so that what it may cost is known when it is armed;
 * a limit that lies further beyond the consolidated mid than the band is a slip of the finger;
-* an amount in quote buys what it buys at the protection price: never more is spent.
+* an amount in quote is reserved whole, and buys what it pays for at the protection price: never more is spent; see `amounts`.
 
 What holds for an account rather than an order is in `limits`.
 """
@@ -20,11 +20,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from schemas.records import (
     Algo,
     Instrument,
     InstrumentStatus,
     OrderRecord,
+    OrderState,
     OrderType,
     PlaceOrder,
     Quote,
@@ -32,7 +35,7 @@ from schemas.records import (
     TimeInForce,
 )
 from streams.domain.ledger import reservation
-from streams.domain.money import MAX, SCALE, assets_of, down_to, notional, up_to
+from streams.domain.money import MAX, SCALE, down_to, notional, split, up_to
 
 # the codes of `Denial`
 INVALID_CLIENT_ORDER_ID = "INVALID_CLIENT_ORDER_ID"
@@ -40,6 +43,7 @@ INVALID_QUANTITY = "INVALID_QUANTITY"
 INVALID_PRICE = "INVALID_PRICE"
 INVALID_TIME = "INVALID_TIME"
 INVALID_SLICES = "INVALID_SLICES"
+TOO_MANY_PARTS = "TOO_MANY_PARTS"
 PRICE_COLLAR = "PRICE_COLLAR"
 REDUCE_ONLY = "REDUCE_ONLY"
 NOT_SUPPORTED = "NOT_SUPPORTED"
@@ -57,7 +61,10 @@ FUNDS_OWED = "FUNDS_OWED"
 INSUFFICIENT_FUNDS = "INSUFFICIENT_FUNDS"
 
 MAX_ID = 128
+NEAR = 5 * SCALE // 10_000  # how far beyond the touch the first round of a buy for an amount goes
 MAX_SLICES = 10_000
+MAX_PARTS = 5_000  # children of an order: its record has all of them, and is written anew with each event
+PARTS_OF_A_SLICE = 8  # at as many venues as the router uses at most by default
 STOPS = (OrderType.STOP, OrderType.STOP_LIMIT)
 UNPRICED = (OrderType.MARKET, OrderType.STOP)
 RESTING = (TimeInForce.GTC, TimeInForce.GTD)
@@ -68,8 +75,12 @@ class RiskSettings:
     """Limits for every account. Quantities and notionals in units of 1e-8, `None` for no limit.
 
     `collar`: how far a market order may move from the far touch, `band`: how far a limit may lie beyond the mid, rates in 1e-8.
-    `quote_age_us`: a quote older than this is no price. `currency`: what limits over several symbols are counted in. The others are
-    what `SetLimits` says of an account, for those of which it says nothing.
+    `quote_age_us`: a quote older than this is no price. `currency`: what limits over several symbols are counted in,
+    also by a cross through one of `through`. The others are
+    what `SetLimits` says of an account, for those of which it says nothing. `wait_us`: how long an order that takes at once waits for a
+    venue that can be routed to; `sweep_us`: how long a market order looks for what is left, `sweep_pause_us` between two looks at thin books.
+    `order_retention_us`, `transfer_retention_us`: for how long orders that are over, and with them their client order ids, and transfer ids
+    are kept; at least a second.
     """
 
     max_quantity: int | None = None
@@ -78,24 +89,28 @@ class RiskSettings:
     band: int | None = SCALE // 10
     quote_age_us: int | None = 60_000_000
     currency: str = "USDT"
+    through: tuple[str, ...] = ("USDT", "USD", "USDC", "EUR", "BTC")
     min_tier: int = 0
     max_open_orders: int | None = 10_000
     max_day_notional: int | None = None
     max_account_position: int | None = None
     order_rate: int | None = None
     modify_rate: int | None = None
+    wait_us: int = 2_000_000
+    sweep_us: int = 2_000_000
+    sweep_pause_us: int = 250_000
+    order_retention_us: int = 7 * 86_400_000_000
+    transfer_retention_us: int = 30 * 86_400_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Denial:
+class Denial(msgspec.Struct, frozen=True, gc=False):
     """Why not: `code` is stable, `reason` is for people."""
 
     code: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Approval:
+class Approval(msgspec.Struct, frozen=True, gc=False):
     """What to reserve, and on which terms the order goes out: the quantity is worked out where an amount was given."""
 
     quantity: int
@@ -121,7 +136,7 @@ class Terms:
 
 def terms_of(symbol: str, instruments: Iterable[Instrument]) -> Terms | Denial:
     """The terms of a symbol from its instruments, closed ones included."""
-    assets = assets_of(symbol)
+    assets = split(symbol)  # perhaps no symbol at all, and nothing to be remembered
     listed = [i for i in instruments if (i.base, i.quote) == assets]
     if assets is None or not listed:
         return Denial(UNKNOWN_SYMBOL, f"no venue lists {symbol}")
@@ -154,6 +169,10 @@ class Listings:
         self._keys: dict[str, list[str]] = {}
         self._count, self._at = -1, 0
         self._terms: dict[str, tuple[list[Instrument | None], Terms | Denial]] = {}
+        self._current: dict[
+            str, Terms | Denial
+        ] = {}  # as of `_now`: a batch has one time, and its instruments do not change
+        self._now = -1
 
     def terms(self, symbol: str, instruments: Mapping[str, Instrument], now: int) -> Terms | Denial:
         """The terms of `symbol` as of `now` (microseconds)."""
@@ -208,48 +227,74 @@ def _timely(order: PlaceOrder) -> Denial | None:
 
 
 def _sliced(order: PlaceOrder) -> Denial | None:
-    if order.order_type is not OrderType.LIMIT or order.time_in_force not in RESTING:
-        return Denial(NOT_SUPPORTED, "a bulk order has a limit and may rest")
+    market = order.algo is Algo.TWAP and order.order_type is OrderType.MARKET and order.quote_amount is None
+    if market and order.time_in_force is TimeInForce.FOK:
+        return Denial(NOT_SUPPORTED, "what is cut into slices cannot be filled at once")
+    if not market and (order.order_type is not OrderType.LIMIT or order.time_in_force not in RESTING):
+        return Denial(
+            NOT_SUPPORTED, "a bulk order has a quantity, and a limit at which it may rest; a TWAP may be a market order"
+        )
     if order.algo is Algo.ICEBERG:
         if order.visible is None or not 0 < order.visible <= order.quantity:
             return Denial(INVALID_SLICES, "an iceberg shows a positive part of its quantity")
-        return None
+        return parted(-(-order.quantity // order.visible))
     slices, window = order.slices or 0, order.window_us or 0
     if not 0 < slices <= MAX_SLICES or window <= 0 or order.post_only:
         return Denial(INVALID_SLICES, f"a TWAP has 1 to {MAX_SLICES} slices over a window, and takes")
-    return None
+    return parted(slices * PARTS_OF_A_SLICE)
+
+
+def parted(parts: int) -> Denial | None:
+    """Whether an order may come to have so many children."""
+    return Denial(TOO_MANY_PARTS, f"an order has {MAX_PARTS} parts at most") if parts > MAX_PARTS else None
 
 
 def assess(
     order: PlaceOrder | OrderRecord, terms: Terms, quote: Quote | None, now: int, s: RiskSettings
 ) -> Approval | Denial:
     """Whether a well-formed order fits market and limits, and what it must reserve. Funds are looked at by the caller."""
-    priced = _priced(order, terms, quote, now, s)
-    if isinstance(priced, Denial):
-        return priced
-    reference, protection = priced
+    found = priced(order, terms, quote, now, s)
+    if isinstance(found, Denial):
+        return found
+    reference, protection = found
     quantity = order.quantity
     if order.quote_amount is not None and not quantity:
-        quantity = order.quote_amount * SCALE * SCALE // (protection * (SCALE + terms.fee_rate))
-        quantity -= quantity % terms.lot
+        if order.time_in_force is not TimeInForce.FOK:
+            protection = min(protection, near(reference, terms.tick))
+        quantity = bought(order.quote_amount, protection, terms)
     if quantity % terms.lot or (order.visible or 0) % terms.lot:
         return Denial(NOT_ON_LOT, f"the quantity must be a multiple of {show(terms.lot)}")
     if quantity < terms.min_quantity or quantity <= 0:
         return Denial(QUANTITY_TOO_SMALL, f"the smallest quantity is {show(terms.min_quantity)}")
-    most = [m for m in (terms.max_quantity or None, s.max_quantity) if m is not None]
-    if most and quantity > min(most):
-        return Denial(QUANTITY_TOO_LARGE, f"the largest quantity is {show(min(most))}")
+    most = terms.max_quantity or MAX
+    if s.max_quantity is not None and s.max_quantity < most:
+        most = s.max_quantity
+    if quantity > most:
+        return Denial(QUANTITY_TOO_LARGE, f"the largest quantity is {show(most)}")
     if notional(reference, quantity) < terms.min_notional:
         return Denial(NOTIONAL_TOO_SMALL, f"an order is worth at least {show(terms.min_notional)} {terms.quote}")
     worth = notional(protection, quantity)
     limit = MAX - 1 if s.max_notional is None else s.max_notional
     asset, amount = reservation(order.side, order.symbol, quantity, protection, terms.fee_rate)
+    if order.quote_amount is not None:
+        amount = order.quote_amount
     if worth > limit or amount >= MAX:
         return Denial(NOTIONAL_TOO_LARGE, f"an order is worth at most {show(limit)} {terms.quote}")
     return Approval(quantity, protection, terms.fee_rate, asset, amount)
 
 
-def _priced(
+def bought(amount: int, protection: int, terms: Terms) -> int:
+    """The quantity, in whole lots, that an amount of quote surely pays for at a price or better, fees included."""
+    quantity = amount * SCALE * SCALE // (protection * (SCALE + terms.fee_rate))
+    return quantity - quantity % terms.lot
+
+
+def near(touch: int, tick: int) -> int:
+    """A buy's protection price close to the touch: beyond it by `NEAR`, at least the touch."""
+    return max(touch, down_to(touch * (SCALE + NEAR) // SCALE, tick))
+
+
+def priced(
     order: PlaceOrder | OrderRecord, terms: Terms, quote: Quote | None, now: int, s: RiskSettings
 ) -> tuple[int, int] | Denial:
     """(what an order's worth is judged by, its protection price), or why there is none."""
@@ -258,7 +303,8 @@ def _priced(
             return Denial(NOT_ON_TICK, f"the price must be a multiple of {show(terms.tick)}")
     if order.price is not None:
         return (order.price, order.price) if s.band is None else _in_band(order, order.price, quote, now, s, s.band)
-    touch = order.stop_price if order.stop_price is not None else _far_touch(order.side, quote, now, s)
+    stop = _awaited(order)
+    touch = stop if stop is not None else _far_touch(order.side, quote, now, s)
     if touch is None:
         return Denial(NO_PRICE, f"there is no current price of {order.symbol} to protect a market order with")
     return touch, _protection(order.side, touch, terms.tick, s.collar)
@@ -267,8 +313,9 @@ def _priced(
 def _in_band(
     order: PlaceOrder | OrderRecord, price: int, quote: Quote | None, now: int, s: RiskSettings, band: int
 ) -> tuple[int, int] | Denial:
-    """A stop-limit is measured from its stop price: that is where the market will be."""
-    middle = order.stop_price if order.stop_price is not None else mid(quote, now, s)
+    """A stop-limit that is not triggered yet is measured from its stop price: that is where the market will be."""
+    stop = _awaited(order)
+    middle = stop if stop is not None else mid(quote, now, s)
     if middle is None:
         return Denial(NO_PRICE, f"there is no current price of {order.symbol} to judge a limit by")
     beyond = price - middle if order.side is Side.BUY else middle - price
@@ -277,12 +324,24 @@ def _in_band(
     return price, price
 
 
+def _awaited(order: PlaceOrder | OrderRecord) -> int | None:
+    """The stop price that an order still waits for."""
+    waits = isinstance(order, PlaceOrder) or order.state in (
+        OrderState.INITIALIZED,
+        OrderState.SCHEDULED,
+        OrderState.ARMED,
+    )
+    return order.stop_price if waits else None
+
+
 def mid(quote: Quote | None, now: int, s: RiskSettings) -> int | None:
     """The consolidated mid, as long as it is young enough; of a book with one side only, that side."""
     if quote is None or (s.quote_age_us is not None and now - quote.at > s.quote_age_us):
         return None
-    sides = [side for side in (quote.bid, quote.ask) if side is not None]
-    return sum(sides) // len(sides) if sides else None
+    bid, ask = quote.bid, quote.ask
+    if bid is None or ask is None:
+        return ask if bid is None else bid
+    return (bid + ask) // 2
 
 
 def _far_touch(side: Side, quote: Quote | None, now: int, s: RiskSettings) -> int | None:

@@ -4,8 +4,8 @@ Levels of all venues are taken in the order of their effective price: the level'
 lots and minimums that greedy order is the optimum, because levels are independent and divisible. Rules:
 
 * a venue offers whole lots only: a lot that spans levels is taken in the order of the worst of them;
-* a share that its venue would refuse as too small is given to the others, the smallest first, and so are the smallest shares where
-  there are more than wanted children;
+* a share that its venue would refuse as too small is given to the others, the smallest first, or lifted to what the venue accepts, whichever
+  fills more, or the same for less; where there are more than wanted children the smallest shares are given to the others;
 * the result is never worse than the best single venue: where one venue alone fills more, or the same for less, it takes all.
 
 Effective costs are exact integers of 1e-24 (price times quantity times rate); nothing is rounded before it is compared.
@@ -17,11 +17,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
+from math import gcd
 from operator import neg
 
 from streams.domain.book import Book, Depth, Pair
 from streams.domain.money import SCALE, down_to, up_to
 from streams.domain.terms import Terms
+
+_TRIES = 64  # of what small shares may do: all there is for five venues
 
 
 class Lane:
@@ -138,9 +141,30 @@ class Lane:
         """The worst level's price on the venue's ticks, rounded so that it reaches the level. Never beyond `limit`."""
         return up_to(worst, self.terms.tick) if self.buy else down_to(worst, self.terms.tick)
 
+    def slack_price(self, worst: int, quantity: int, slack: int) -> int:
+        """`child_price` moved by the rate `slack` (1e-8) to the worse, as far as limit, tick and the venue's minimum of worth allow."""
+        price, tick = self.child_price(worst), self.terms.tick
+        if self.buy:
+            return max(price, min(self.limit, down_to(worst * (SCALE + slack) // SCALE, tick)))
+        moved = min(price, max(self.limit, up_to(-(-worst * (SCALE - slack) // SCALE), tick)))
+        return moved if self.accepts(quantity, moved) else price
+
     def accepts(self, quantity: int, price: int) -> bool:
         """Whether the venue accepts a child of this size and price."""
         return 0 < quantity >= self.terms.floor and quantity * price >= self.terms.least_notional * SCALE
+
+    def least(self) -> int:
+        """A share that the venue accepts and that is as small as can be, or 0 where it offers none."""
+        of, lot = self.terms, self.lot
+        share = up_to(max(of.floor, 1), lot)
+        for _ in range(4):  # a price that gets worse as the share grows may ask for more
+            if share > self.whole:
+                return 0
+            if self.accepts_share(share):
+                return share
+            price = max(self.child_price(self.filled(share)[0]), 1)
+            share = max(share + lot, up_to(-(-of.least_notional * SCALE // price), lot))
+        return 0
 
     def accepts_share(self, share: int) -> bool:
         """Whether the venue accepts a child that takes this share from its levels."""
@@ -160,12 +184,14 @@ class Split:
         """All shares together."""
         return sum(share for _, share in self.shares)
 
-    def obvious(self, wanted: int) -> bool:
-        """Whether one level of one venue takes all: no other venue can be better then."""
+    def obvious(self, wanted: int, lanes: Iterable[Lane]) -> bool:
+        """Whether one level of one venue takes all, and none of the lanes begins at a better one: no other venue can be better then."""
         if len(self.shares) != 1 or self.below_minimum or self.capped:
             return False
         lane, share = self.shares[0]
-        return share == wanted and lane.last == 0
+        if share != wanted or lane.last:
+            return False
+        return not any(other.whole and better(_top(other), _top(lane), lane.buy) for other in lanes)
 
 
 def pour(lanes: Sequence[Lane], wanted: int) -> list[int]:
@@ -215,32 +241,82 @@ def split(lanes: Sequence[Lane], wanted: int, most_children: int) -> Split:
         few = 1 if small else len(shares) - most_children
         out = sorted(small or shares, key=lambda pair: pair[1])[:few]
         active = [lane for lane in active if all(lane is not dropped for dropped, _ in out)]
+    if result.below_minimum:
+        lifted = _lifted([lane for lane in lanes if lane.whole], wanted, most_children)
+        if lifted and _beats(lifted, result.shares):
+            result.shares, active = lifted, [lane for lane, _ in lifted]
     if result.shares and (rest := wanted - result.quantity):
         result.shares = _fitted(active, result.shares, rest)
-    if not result.obvious(wanted) and (alone := best_alone(lanes)) is not None:
+    if not result.obvious(wanted, lanes) and (alone := best_alone(lanes)) is not None:
         quantity = result.quantity
         if alone.whole > quantity or (alone.whole == quantity and better(alone.cost, _cost(result), alone.buy)):
             result.shares = [(alone, alone.whole)]
     return result
 
 
+def _lifted(lanes: Sequence[Lane], wanted: int, most_children: int) -> list[tuple[Lane, int]]:
+    """The best shares where some are too small: each such lane gives its share up, or takes what its venue accepts at least.
+
+    Exact where the venues are few and their minimums are of quantity, as each step covers all that a lane may do; `_TRIES` steps at most.
+    """
+    best: list[tuple[Lane, int]] = []
+    mark = (0, 0)
+    todo: list[tuple[list[Lane], dict[Lane, int]]] = [(list(lanes), {})]
+    for _ in range(_TRIES):
+        if not todo:
+            break
+        active, least = todo.pop()
+        shares = _at_least(active, least, wanted)
+        small = [pair for pair in shares if not pair[0].accepts_share(pair[1])]
+        if small:
+            lane = min(small, key=lambda pair: pair[1])[0]
+            lift = 0 if lane in least else lane.least()
+            if lift:
+                todo.append((active, {**least, lane: lift}))
+            rest = {other: share for other, share in least.items() if other is not lane}
+            todo.append(([other for other in active if other is not lane], rest))
+        elif 0 < len(shares) <= most_children:
+            cost = sum([_worth(lane, share) for lane, share in shares])
+            found = sum([share for _, share in shares]), -cost if shares[0][0].buy else cost
+            if not best or found > mark:
+                best, mark = shares, found
+    return best
+
+
+def _at_least(lanes: Sequence[Lane], least: dict[Lane, int], wanted: int) -> list[tuple[Lane, int]]:
+    """The positive shares of the cheapest pour in which some lanes have at least so much; none where that is more than wanted."""
+    shares: dict[Lane, int] = {}
+    low = True
+    fixed: dict[Lane, int] = {}
+    while low:
+        rest = wanted - sum(fixed.values())
+        if rest < 0:
+            return []
+        free = [lane for lane in lanes if lane not in fixed]
+        shares = dict(zip(free, pour(free, rest), strict=True)) if free else {}
+        short = {lane: least[lane] for lane, share in shares.items() if share < least.get(lane, 0)}
+        fixed.update(short)
+        low = bool(short)
+    return [(lane, share) for lane in lanes if (share := fixed.get(lane) or shares.get(lane, 0))]
+
+
 def _fitted(lanes: Sequence[Lane], shares: list[tuple[Lane, int]], rest: int) -> list[tuple[Lane, int]]:
-    """Place a rest that is no whole lot of any lane that has more: one takes a lot too much, and another gives that back.
+    """Place a rest that is no whole lot of any lane that has more: one takes some lots too much, and another gives that back.
 
     The cheapest such exchange, or the shares as they are where there is none.
     """
     now = {id(lane): share for lane, share in shares}
     best: tuple[int, Lane, int, Lane, int] | None = None
     for taker in lanes:
-        more = -(-rest // taker.lot) * taker.lot
-        share = now.get(id(taker), 0) + more
-        if share > taker.whole or not taker.accepts_share(share):
-            continue
         for giver, given in shares:
-            less = given - (more - rest)
-            if giver is taker or less <= 0 or (more - rest) % giver.lot or not giver.accepts_share(less):
+            back = _back(rest, taker.lot, giver.lot)
+            if giver is taker or back is None or back >= given:
                 continue
-            cost = _worth(taker, share) - _worth(taker, share - more) + _worth(giver, less) - _worth(giver, given)
+            had = now.get(id(taker), 0)
+            share, less = had + rest + back, given - back
+            if share > taker.whole or not taker.accepts_share(share) or not giver.accepts_share(less):
+                continue
+            cost = _worth(taker, share) - _worth(taker, had) + _worth(giver, less) - _worth(giver, given)
             if best is None or better(cost, best[0], taker.buy):
                 best = cost, taker, share, giver, less
     if best is None:
@@ -248,6 +324,22 @@ def _fitted(lanes: Sequence[Lane], shares: list[tuple[Lane, int]], rest: int) ->
     _, taker, share, giver, less = best
     now[id(taker)], now[id(giver)] = share, less
     return [(lane, now[id(lane)]) for lane in lanes if now.get(id(lane))]
+
+
+def _back(rest: int, taker: int, giver: int) -> int | None:
+    """The least in lots of the giver that makes whole lots of the taker together with a rest, if any does."""
+    common = gcd(taker, giver)
+    if rest % common:
+        return None
+    cycle = taker // common
+    return -(rest // common) * pow(giver // common, -1, cycle) % cycle * giver
+
+
+def _beats(one: list[tuple[Lane, int]], other: list[tuple[Lane, int]]) -> bool:
+    """Whether shares fill more, or the same for less."""
+    more = sum([share for _, share in one]) - sum([share for _, share in other])
+    costs = [sum([_worth(lane, share) for lane, share in shares]) for shares in (one, other)]
+    return more > 0 or (not more and better(costs[0], costs[1], one[0][0].buy))
 
 
 def _worth(lane: Lane, share: int) -> int:

@@ -4,6 +4,7 @@ Rules:
 
 * a buy is triggered by a trade at or above its stop price, a sell by one at or below; of several the one that the price reaches first comes first, at one
   price the one that was armed first;
+* what was there before a stop was asked for (a trade that is read late) does not trigger it, nor does it leave what holds it;
 * the truth is a table (order id -> the request that armed it), written in the batch's transaction. `Stops` only knows in which order
   to look: it may hold what the table no longer has, or not yet, because a batch can be processed twice; so a stop leaves it only when
   the table is seen not to have it;
@@ -51,11 +52,11 @@ class Stops:
         if not self._holds(side, entry):
             insort(side, entry)
 
-    def reached(self, price: int, lookup: Lookup) -> list[RouteRequest]:
-        """The stops that a trade at `price` reaches, as the table has them now (`lookup`)."""
-        return self._reached(self._buys, price, lookup) + self._reached(self._sells, -price, lookup)
+    def reached(self, price: int, lookup: Lookup, at: int) -> list[RouteRequest]:
+        """The stops that a price of the time `at` (microseconds) reaches, as the table has them now (`lookup`)."""
+        return self._reached(self._buys, price, lookup, at) + self._reached(self._sells, -price, lookup, at)
 
-    def _reached(self, side: list[Entry], price: int, lookup: Lookup) -> list[RouteRequest]:
+    def _reached(self, side: list[Entry], price: int, lookup: Lookup, at: int) -> list[RouteRequest]:
         # an entry's first number is minus its stop price (a buy's), or the stop price (a sell's): `-number <= price` is reached
         found: list[RouteRequest] = []
         kept: list[Entry] = []
@@ -65,7 +66,8 @@ class Stops:
             if request is None or self._place(request)[1] != entry:
                 continue
             kept.append(entry)
-            found.append(request)
+            if request.asked_at is None or request.asked_at <= at:
+                found.append(request)
         side.extend(reversed(kept))
         return found
 

@@ -8,10 +8,13 @@ Rules:
 * a transfer id is used once, also by what was denied: a repeat is answered and does nothing;
 * an account exists once money has come in; one that owes something or is under sanctions gives nothing out and sets nothing aside;
 * a hold takes from what is available; a release gives back what is held, never more;
-* limits are set, not added: the last command holds, whole.
+* of limits, a command changes those that it names; all others stay what they were, a sanction too. What it names as `unset` is
+  everybody's again.
 """
 
 from __future__ import annotations
+
+import msgspec
 
 from schemas.records import ClientId, EventKind, SetLimits, Transfer, TransferKind
 from streams.domain import risk
@@ -24,6 +27,8 @@ DUPLICATE_TRANSFER = "DUPLICATE_TRANSFER"
 INVALID_AMOUNT = "INVALID_AMOUNT"
 INVALID_ASSET = "INVALID_ASSET"
 NOT_HELD = "NOT_HELD"
+POSITION = "position."  # and the asset: how `unset` names one of `max_positions`
+LIMITS = tuple(f for f in SetLimits.__struct_fields__ if f not in ("account_id", "command_id", "sent_at", "unset"))
 
 
 def transfer(step: Step, command: Transfer) -> None:
@@ -60,7 +65,7 @@ def _transfer(step: Step, command: Transfer) -> Denial | None:
     if any(b.owed for b in balances):
         return Denial(risk.FUNDS_OWED, "the account owes money")
     own = standing(step).own
-    if own is not None and own.sanctioned and command.kind is TransferKind.WITHDRAWAL:
+    if own is not None and own.sanctioned:
         return Denial(SANCTIONED, "the account is under sanctions")
     if funds.available(asset) < amount:
         return Denial(risk.INSUFFICIENT_FUNDS, f"{show(funds.available(asset))} {asset} is available")
@@ -72,13 +77,27 @@ def _transfer(step: Step, command: Transfer) -> Denial | None:
 
 
 def set_limits(step: Step, command: SetLimits) -> None:
-    """An account's limits are these from now on."""
+    """Of an account's limits, these change."""
     problem = _problem(command)
     if problem:
         step.tell(EventKind.LIMITS_DENIED, INVALID_LIMITS, problem, outcome=True, client_order_id=command.command_id)
         return
-    step.limits = command
+    step.limits = merged(standing(step).own, command)
     step.tell(EventKind.LIMITS_SET, outcome=True, client_order_id=command.command_id)
+
+
+def merged(before: SetLimits | None, command: SetLimits) -> SetLimits:
+    """An account's limits after a command: of those it says nothing of, what was. Positions are kept asset by asset."""
+    unset = set(command.unset or ())
+    most = {} if before is None else {m.asset: m for m in before.max_positions or ()}
+    most |= {m.asset: m for m in command.max_positions or ()}
+    kept = () if "max_positions" in unset else [m for asset, m in most.items() if POSITION + asset not in unset]
+    values: dict[str, object] = {
+        name: None if name in unset else getattr(before if getattr(command, name) is None else command, name, None)
+        for name in LIMITS
+    }
+    values["max_positions"] = tuple(kept) or None
+    return msgspec.structs.replace(command, unset=None, **values)
 
 
 def _problem(command: SetLimits) -> str:
@@ -95,4 +114,13 @@ def _problem(command: SetLimits) -> str:
         command.modify_rate,
         *(m.amount for m in command.max_positions or ()),
     )
-    return "a limit is below zero" if any(a is not None and a < 0 for a in amounts) else ""
+    if any(a is not None and a < 0 for a in amounts):
+        return "a limit is below zero"
+    said = {name for name in LIMITS if getattr(command, name) is not None}
+    said |= {POSITION + m.asset for m in command.max_positions or ()}
+    for name in command.unset or ():
+        if name not in LIMITS and not (name.startswith(POSITION) and len(name) > len(POSITION)):
+            return f"there is no limit {name!r}"
+        if name in said:
+            return f"{name} is set and unset"
+    return ""

@@ -14,7 +14,7 @@ An agent names what it reads, what it keeps and what it decides; it never touche
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from schemas.records import Record
@@ -41,12 +41,16 @@ class Input:
     `records`: the records it may carry; empty for a raw input whose values are left as bytes. `key`: what a record must be keyed by;
     a record that lies in another partition than its key's (its producer hashes differently, or left the key out) is moved to the right one,
     inside the transaction. `rebuild_us`: how many microseconds before the committed position `Agent.rebuild` is shown again at opening.
+    `perishable`: its records are of no use once their topic's retention deletes them; of any other input none may be missed. `brief`: the
+    reasons that its records carry may be left out, and where their schema is our own version are (see `Record.read_brief`).
     """
 
     topic: str
     records: tuple[type[Record], ...] = ()
     key: Callable[[Any], str] | None = None
     rebuild_us: int = 0
+    perishable: bool = False
+    brief: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +103,19 @@ class Context(Protocol):
     def broadcast(self, broadcast: Broadcast[V]) -> Mapping[str, V]:
         """All of a broadcast topic, by key, as far as it has been read."""
 
-    def send(self, topic: str, key: str, record: Record) -> None:
-        """Send to the partition of `key`. Raises `ValueError` for a value that the record's schema cannot hold."""
+    def send(
+        self, topic: str, key: str, record: Record, body: bytes | None = None, partition: int | None = None
+    ) -> None:
+        """Send to the partition of `key`, or the one given. Raises `ValueError` for a value that the record's schema cannot hold.
+
+        `body`: the record's Avro body, where the caller has it already.
+        """
 
     def send_raw(self, topic: str, key: bytes | None, value: bytes | None, partition: int | None = None) -> None:
         """Send bytes, to the partition of `key` or the one given."""
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has."""
 
     def outbox(self, topic: str, partition: int) -> Callable[[tuple[bytes | None, bytes | None]], None]:
         """For loops over many records: call what it returns with `(key, value)`, instead of `send_raw` each time."""
@@ -118,12 +130,29 @@ class Context(Protocol):
         """Forget a timer; nothing happens if there is none."""
 
 
+class Look(Protocol):
+    """What a view may look at: what is committed, in the task that has the key, and the broadcasts. It changes nothing."""
+
+    now: int
+
+    def get(self, table: Table[V], key: str) -> V | None:
+        """The committed value, or `None`."""
+
+    def broadcast(self, broadcast: Broadcast[V]) -> Mapping[str, V]:
+        """All of a broadcast topic, by key, as far as it has been read."""
+
+
+View = Callable[[Look, str, Mapping[str, str]], Any]
+"""From a key and the query's parameters to what `msgspec.json` can write; `None` where there is nothing of that key."""
+
+
 @dataclass(frozen=True, slots=True)
 class Agent:
     """One agent. `name` is its consumer group and the prefix of its changelogs and transactional ids.
 
     `outputs`: the topics it sends to. `local` makes derived state that is not logged (books): `rebuild` is fed the recent records
-    of inputs with `rebuild_us` when a task opens, and both it and `process` must bear seeing a record again.
+    of inputs with `rebuild_us` when a task opens, and both it and `process` must bear seeing a record again. `views` are what the worker's
+    web side serves of it beside its tables, `/view/NAME/KEY`; a key is looked for in its own partition.
     """
 
     name: str
@@ -135,6 +164,7 @@ class Agent:
     on_timer: Callable[[Context, Sequence[Timer]], None] | None = None
     local: Callable[[], Any] | None = None
     rebuild: Callable[[Any, Message], None] | None = None
+    views: Mapping[str, View] = field(default_factory=dict)
 
     def changelog(self, table: str) -> str:
         """The name of a table's changelog topic."""

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-from schemas.codec import Codec, DecodeError, RegistryUnavailable
+from schemas.codec import Codec, DecodeError, RegistryUnavailable, SchemaUnread
 from streams.engine.agent import Broadcast
 
 log = logging.getLogger(__name__)
@@ -71,6 +71,13 @@ class Broadcasts:
         await self._consumer._client._wait_on_metadata(topic)
         return set(self._consumer.partitions_for_topic(topic) or ())
 
+    async def _learn(self, unread: SchemaUnread) -> None:
+        try:
+            await asyncio.to_thread(self._codec.learn, unread.ids)
+        except RegistryUnavailable as error:
+            log.warning("the registry does not answer: %s", error)
+            await asyncio.sleep(0.5)
+
     async def _poll(self) -> None:
         assert self._consumer is not None
         for tp, records in (await self._consumer.getmany(timeout_ms=500)).items():
@@ -86,8 +93,7 @@ class Broadcasts:
                     except DecodeError as error:
                         # Nobody waits for an answer to it, and the value before it still stands.
                         log.error("%s[%d]@%d: %s", tp.topic, tp.partition, record.offset, error)
-                    except RegistryUnavailable as error:
-                        log.warning("the registry does not answer: %s", error)
-                        await asyncio.sleep(0.5)
+                    except SchemaUnread as error:
+                        await self._learn(error)
                         continue
                     break

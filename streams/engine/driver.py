@@ -1,22 +1,41 @@
 """Runs an agent in memory with a clock that the test owns: records in, outputs and tables out, crashes at will.
 
 The agent, its task and its codec are those of production; only Kafka is replaced, by lists. It keeps what a broker and a changelog
-keep, so that a `crash` loses exactly what a crash loses: everything that was not committed.
+keep, so that a `crash` loses exactly what a crash loses: everything that was not committed. `step` is told of each step of each
+checkpoint, and may raise `Crash` or `Abort` there:
+
+    begun      the offsets are sent, nothing is processed
+    processed  the effects are known
+    produced   outputs and changelogs are in the transaction, which is open
+    committed  it is committed, and the task does not know it yet
+    applied    the task has taken the effects over
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from schemas.codec import BY_NAME, Codec, LocalRegistry
+from schemas.partitioner import partition_of
 from schemas.records import Record
 from streams.engine.agent import Agent, Message, Table
-from streams.engine.partitioner import partition_of
 from streams.engine.task import Effects, Pair, Task
 
 V = TypeVar("V", bound=Record)
 Place = tuple[str, int]
+
+
+STEPS = ("begun", "processed", "produced", "committed", "applied")
+
+
+class Crash(Exception):
+    """Raised by `Driver.step`: the process dies here. It comes back and goes on."""
+
+
+class Abort(Exception):
+    """Raised by `Driver.step`: the commit failed, or its outcome is unknown. That task is opened again, as the engine does."""
 
 
 class Driver:
@@ -35,6 +54,7 @@ class Driver:
         self._read: dict[Place, int] = defaultdict(int)
         self.broadcasts: dict[str, dict[str, Any]] = {b.topic: {} for b in agent.broadcasts}
         self.tasks: dict[int, Task] = {}
+        self.step: Callable[[str], None] = lambda name: None
         self._open()
 
     # ---- input
@@ -52,9 +72,18 @@ class Driver:
     def run(self, at_most: int | None = None) -> int:
         """Process what is there, in batches of `at_most` records a task; how many records were taken."""
         total = 0
-        while taken := sum(self._checkpoint(task, at_most) for task in self.tasks.values()):
+        while taken := sum(self._advance(number, at_most) for number in range(self.partitions)):
             total += taken
         return total
+
+    def _advance(self, number: int, at_most: int | None) -> int:
+        try:
+            return self._checkpoint(self.tasks[number], at_most)
+        except Crash:
+            self.crash()
+        except Abort:
+            self.tasks[number] = self._task(number)
+        return 1  # it was tried, and is tried again
 
     def advance(self, microseconds: int) -> None:
         """Move the clock and run what became due."""
@@ -66,6 +95,18 @@ class Driver:
     def prepare(self, at_most: int | None = None) -> list[Effects]:
         """Process batches and throw the effects away, as when a transaction aborts; nothing is committed."""
         return [task.run(self._next(task, at_most), self.now) for task in self.tasks.values()]
+
+    def fail(self, step: str, how: type[Crash] | type[Abort]) -> None:
+        """The next checkpoint that comes to `step` fails there, once."""
+        before = self.step
+
+        def once(name: str) -> None:
+            if name == step:
+                self.step = before
+                raise how(name)
+            before(name)
+
+        self.step = once
 
     def crash(self) -> None:
         """Lose all memory and recover from the log."""
@@ -99,17 +140,18 @@ class Driver:
         self._times[place].append(self.now)
 
     def _open(self) -> None:
-        self.tasks = {}
-        for n in range(self.partitions):
-            task = Task(self.agent, n, self.codec, lambda _: self.partitions, self.broadcasts)
-            for name in task.state.stores:
-                task.restore(name, self.log[self.agent.changelog(name), n])
-            task.restored()
-            for how in self.agent.inputs:
-                if how.rebuild_us:
-                    place = (how.topic, n)
-                    task.rebuild(self._source(place, i) for i in range(self._read[place]))
-            self.tasks[n] = task
+        self.tasks = {n: self._task(n) for n in range(self.partitions)}
+
+    def _task(self, number: int) -> Task:
+        task = Task(self.agent, number, self.codec, lambda _: self.partitions, self.broadcasts)
+        for name in task.state.stores:
+            task.restore(name, self.log[self.agent.changelog(name), number])
+        task.restored()
+        for how in self.agent.inputs:
+            if how.rebuild_us:
+                place = (how.topic, number)
+                task.rebuild(self._source(place, i) for i in range(self._read[place]))
+        return task
 
     def _source(self, place: Place, offset: int) -> Message:
         key, value = self.log[place][offset]
@@ -125,16 +167,22 @@ class Driver:
         return found
 
     def _checkpoint(self, task: Task, at_most: int | None) -> int:
-        sources = self._next(task, at_most)
-        effects = task.run(sources, self.now)
-        if not sources and not effects.timers and not effects.outputs:
+        sources, due = self._next(task, at_most), task.timers.next_due()
+        if not sources and (due is None or due > self.now):
             return 0
-        for name, pairs in task.changelog(effects).items():
+        self.step("begun")
+        effects = task.run(sources, self.now)
+        self.step("processed")
+        changes = task.changelog(effects)
+        self.step("produced")
+        for name, pairs in changes.items():
             self.log[self.agent.changelog(name), task.partition].extend(pairs)
         for place, pairs in effects.outputs.items():
             for pair in pairs:
                 self._append(place, pair)
         for source in sources:
             self._read[source.topic, source.partition] = source.offset + 1
+        self.step("committed")
         task.apply(effects)
+        self.step("applied")
         return len(sources) + len(effects.timers)

@@ -1,15 +1,13 @@
-"""The engine of one agent in one process: its tasks, opened, run and closed by one invariant.
+"""The engine of one agent in one process: its tasks, run and closed by one invariant. How they are opened: `opening`.
 
-    fence → recover → seek
-
-A task is opened always in this order: (1) its transactional producer is initialised, which shuts out the previous owner and finishes
-its transaction; (2) the changelogs are read, committed records only, to their last stable offset; (3) the committed source offsets are
-read and the consumer is placed there. Whatever went wrong, doing it again is safe, and it is the only way back. Rules:
+Whatever went wrong, opening a task again is safe, and it is the only way back. Rules:
 
 * a batch is processed only if it begins exactly where the last committed one of its input ended;
 * a transaction's outcome that is not known is treated as unknown: the task is opened again and reads what happened;
 * state changes only after a commit, by the effects that were committed;
-* a task that is fenced never writes again; the group decides who goes on.
+* who owns a task, the consumer group says, nobody else: before a producer is fenced again its coordinator is asked, and one whose member
+  we are not any more is let go of;
+* a batch that a broker does not answer, or refuses, is not tried again as it is: half of it is, down to a single record.
 """
 
 from __future__ import annotations
@@ -17,64 +15,41 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from schemas.codec import Codec, RegistryUnavailable
+from schemas.codec import Codec, RegistryUnavailable, SchemaUnread
 from streams.engine.agent import Agent, Message
 from streams.engine.metrics import Metrics
-from streams.engine.reading import LogReader
-from streams.engine.store import RocksBacking, StateUnwritable
-from streams.engine.task import Effects, Retry, Task
+from streams.engine.opening import Opening, PositionLost
+from streams.engine.seat import Batch as Batch
+from streams.engine.seat import EngineSettings as EngineSettings
+from streams.engine.seat import Place, Positioner, Seat
+from streams.engine.store import StateUnreadable, StateUnwritable
+from streams.engine.task import Draining, Effects, Retry
 from streams.engine.transactions import (
     CommitFailed,
     Fenced,
     Link,
     Membership,
     Step,
+    TimedOut,
     TransactionalProducer,
-    committed_offsets,
+    Unwritable,
     no_step,
 )
 
 log = logging.getLogger(__name__)
-Place = tuple[str, int]
 RETRY_SECONDS = (0.05, 2.0)
 IDLE_SECONDS = 60.0
 WRITE_ATTEMPTS, MAX_UNWRITTEN = 6, 2_000_000  # before a worker whose disk refuses state gives up and starts over
-MAX_AGE_US = 20 * 3_600_000_000  # below the changelogs' delete.retention.ms
-
-
-class Draining(Exception):
-    """The handling of records fails again and again: the worker stops rather than dead-letter a whole topic."""
-
-
-@dataclass(slots=True, eq=False)
-class Batch:
-    """A contiguous slice of one source partition: offsets `[start, end)`, read in seek epoch `epoch`."""
-
-    place: Place
-    records: Sequence[Any]
-    epoch: int
-    start: int
-    end: int
-
-
-class Positioner(Protocol):
-    """The consumer, as far as tasks need it."""
-
-    async def place(self, offsets: Mapping[Place, int], epoch: int) -> None:
-        """Read each place from its offset; batches read from then on carry `epoch`."""
-
-    def membership(self) -> Membership:
-        """Our place in the group now."""
-
-    def unread(self, place: Place) -> int:
-        """How many offsets of a place are committed and not read yet, as last heard."""
+WRITERS = 4
+NOWHERE = -1
 
 
 @dataclass(slots=True)
@@ -85,44 +60,6 @@ class Counters:
     batches: int = 0
     reopened: int = 0
     recovered: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
-    """`batch`: most records a checkpoint takes of one input. `interval`: least seconds between two checkpoints of a task.
-
-    `bug_limit`: so many records in a row whose handling raises stop the worker. `transaction_ms`: see `TransactionalProducer`.
-    `state_folder`: where local state is kept (None: in memory alone), written every `write_seconds`, with `cached` decoded values a table.
-    """
-
-    batch: int = 10_000
-    interval: float = 0.0
-    bug_limit: int = 50
-    transaction_ms: int = 60_000
-    close_seconds: float = 10.0
-    state_folder: Path | None = None
-    write_seconds: float = 1.0
-    cached: int = 500_000
-
-
-@dataclass(slots=True, eq=False)
-class Seat:
-    """A task with what it needs to run: producer, positions, and the batches that wait for it."""
-
-    number: int
-    task: Task
-    producer: TransactionalProducer
-    membership: Membership
-    closed: asyncio.Future[None]
-    next: dict[str, int] = field(default_factory=dict)
-    inbox: dict[str, Batch] = field(default_factory=dict)
-    epoch: int = -1
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    closing: bool = False
-    runner: asyncio.Task[None] | None = None
-    writer: asyncio.Task[None] | None = None
-    not_before: float = 0.0
 
 
 class Engine:
@@ -143,8 +80,6 @@ class Engine:
         self.counters = Counters()
         self.metrics = Metrics(agent.name, self._gauges)
         self.is_open = False
-        self._remaining: Mapping[str, int] = {}
-        self._progress_at = time.monotonic()
         self.seats: dict[int, Seat] = {}
         self.topics = {i.topic for i in agent.inputs}
         self._loop = asyncio.get_running_loop()
@@ -153,11 +88,12 @@ class Engine:
         self.producer = TransactionalProducer
         self.freed = asyncio.Event()  # a place can take another batch
         self.opened: Callable[[list[int]], None] = lambda partitions: None
-        self._broadcasts, self._options, self._clock = broadcasts, consumer_options, clock
+        self._clock = clock
+        self._opening = Opening(agent, codec, link, broadcasts, consumer_options, clock, self.settings)
         self._positioner: Positioner
-        self._epochs = 0
         self._kept: dict[int, Seat] = {}
-        self._bugs = 0
+        # Of their own: a disk that hangs must not hold up what else needs a thread, the commits least of all.
+        self._writers = ThreadPoolExecutor(WRITERS, f"{agent.name}-state")
 
     def _future(self) -> asyncio.Future[None]:
         return self._loop.create_future()
@@ -189,7 +125,7 @@ class Engine:
         seats = sorted(self._kept.values(), key=lambda seat: seat.number)
         await self._open(seats)
         self._kept.clear()
-        self.is_open, self._progress_at = True, time.monotonic()
+        self.is_open = True
         self.metrics.opening.observe(time.monotonic() - started)
         self.seats = {seat.number: seat for seat in seats}
         for seat in seats:
@@ -208,91 +144,31 @@ class Engine:
         self.opened([s.number for s in seats])
 
     def _seat(self, number: int, membership: Membership) -> Seat:
-        settings, folder = self.settings, self.settings.state_folder
-        backing = RocksBacking(folder / self.agent.name / str(number)) if folder else None
-        task = Task(self.agent, number, self.codec, self.link.partitions, self._broadcasts, backing, settings.cached)
-        _, written = task.state.load()
-        if written and self._clock() - written > MAX_AGE_US:
-            log.warning("%s-%d: local state is older than the changelog's tombstones", self.agent.name, number)
-            task.state.wipe()
-        producer = self.producer(self.link, f"{self.agent.name}-{number}", number, settings.transaction_ms)
+        producer = self.producer(self.link, f"{self.agent.name}-{number}", number, self.settings.transaction_ms)
         producer.step = self.step
-        return Seat(number, task, producer, membership, self._future())
+        return self._opening.seat(number, membership, producer)
 
     async def _open(self, seats: Sequence[Seat]) -> None:
-        """Fence, recover, seek."""
-        for seat in seats:
-            seat.epoch, seat.inbox = -1, {}
-        await asyncio.gather(*(seat.producer.fence() for seat in seats))
-        if not seats:
-            return
-        async with LogReader(self._options) as reader:
-            await self._recover(seats, reader)
-            await self._rewind(seats, reader)
-        self._epochs += 1
-        epoch = self._epochs
-        await self._positioner.place({(t, s.number): o for s in seats for t, o in s.next.items()}, epoch)
-        for seat in seats:
-            seat.epoch = epoch
-
-    async def _recover(self, seats: Sequence[Seat], reader: LogReader) -> None:
-        agent = self.agent
-        where = {
-            (agent.changelog(name), seat.number): (seat, name) for seat in seats for name in seat.task.state.stores
-        }
-
-        def restore(place: Place, records: Sequence[Any]) -> None:
-            seat, name = where[place]
-            seat.task.restore(name, ((r.key, r.value) for r in records))
-
-        starts = {place: seat.task.state.positions.get(name) for place, (seat, name) in where.items()}
-        bounds = await reader.bounds(list(starts))
-        for seat in seats:
-            mine = [place for place, (owner, _) in where.items() if owner is seat]
-            if any(not bounds[p][0] <= at <= bounds[p][1] for p in mine if (at := starts[p]) is not None):
-                # The changelog began anew, or what is missing in it here was compacted away: only all of it is right.
-                log.warning("%s-%d: local state does not fit its changelog and is rebuilt", agent.name, seat.number)
-                seat.task.state.wipe()
-                starts.update(dict.fromkeys(mine))
-        ends, total = await reader.read(starts, restore, what=f"{agent.name}: recovering", told=self._told)
-        for place, end in ends.items():
-            seat, name = where[place]
-            seat.task.state.positions[name] = end
-        for seat in seats:
-            seat.task.restored()
-        self.counters.recovered += total
-        self.metrics.recovered.inc(total)
-
-    def _told(self, remaining: int) -> None:
-        self._remaining = {"changelogs": remaining}
-
-    async def _rewind(self, seats: Sequence[Seat], reader: LogReader) -> None:
-        """Where to go on, and the derived state as it was there."""
-        agent = self.agent
-        places = [(i.topic, seat.number) for seat in seats for i in agent.inputs]
-        known = await committed_offsets(self.link, agent.name, places)
-        oldest = await reader.oldest([p for p in places if p not in known])
-        for seat in seats:
-            seat.next = {
-                i.topic: known[i.topic, seat.number]
-                if (i.topic, seat.number) in known
-                else oldest[i.topic, seat.number]
-                for i in agent.inputs
-            }
-            if agent.local:
-                seat.task.local = agent.local()
-        back = {i.topic: i.rebuild_us for i in agent.inputs if i.rebuild_us}
-        if not (agent.rebuild and back):
-            return
-        ends = {(topic, s.number): s.next[topic] for s in seats for topic in back}
-        starts = await reader.earlier({place: (end, back[place[0]]) for place, end in ends.items()})
-        tasks = {s.number: s.task for s in seats}
-        await reader.read(
-            dict(starts),
-            lambda place, records: tasks[place[1]].rebuild(records),
-            ends,
-            what=f"{agent.name}: rebuilding",
-        )
+        opening, before = self._opening, self._opening.recovered
+        try:
+            while True:
+                try:
+                    await opening.open(seats, self._positioner)
+                    return
+                except SchemaUnread as error:
+                    try:
+                        await asyncio.to_thread(self.codec.learn, error.ids)
+                    except RegistryUnavailable as silent:
+                        log.warning("%s cannot be opened yet: %s", self.agent.name, silent)
+                        if any(seat.closing for seat in seats):
+                            raise
+                        await asyncio.sleep(RETRY_SECONDS[1])
+        except PositionLost as error:
+            self._fail(error)
+            raise
+        finally:
+            self.counters.recovered = opening.recovered
+            self.metrics.recovered.inc(opening.recovered - before)
 
     async def close(self, *, keep: bool) -> None:
         """Finish the open checkpoints, within `close_seconds`, and let go of all tasks; `keep` holds state for the next `open`."""
@@ -328,11 +204,11 @@ class Engine:
             await asyncio.wait({seat.closed}, timeout=self.settings.write_seconds * min(2**refused, 8))
             if seat.closing and seat.runner is not None:
                 await asyncio.wait({seat.runner}, timeout=self.settings.close_seconds / 2)
-            changes, positions = state.take_unwritten()
-            if changes:
+            taken = state.take_unwritten()
+            if taken.changes:
                 try:
-                    await asyncio.to_thread(state.write, changes, positions, self._clock())
-                    state.written(changes)
+                    await self._loop.run_in_executor(self._writers, state.write, taken, self._clock())
+                    state.written(taken)
                     refused = 0
                 except OSError as error:
                     refused += 1
@@ -364,6 +240,13 @@ class Engine:
         seat.inbox[topic] = batch
         seat.wake.set()
 
+    def out_of_range(self, place: Place) -> None:
+        """The consumer says that there are no records where a task is to go on: opening it again finds out why."""
+        topic, number = place
+        if (seat := self.seats.get(number)) is not None and seat.epoch >= 0:
+            seat.inbox[topic] = Batch(place, (), seat.epoch, NOWHERE, NOWHERE)
+            seat.wake.set()
+
     async def _run(self, seat: Seat) -> None:
         """One task's life between open and close."""
         wait = RETRY_SECONDS[0]
@@ -375,19 +258,27 @@ class Engine:
                 async with seat.lock:
                     await self._checkpoint(seat)
                 wait = RETRY_SECONDS[0]
+            except SchemaUnread as error:
+                try:
+                    await asyncio.to_thread(self.codec.learn, error.ids)
+                except RegistryUnavailable as silent:
+                    wait = await self._again(seat, silent, wait)
             except (Retry, RegistryUnavailable) as error:
-                log.warning("%s-%d: %s; again in %.2f s", self.agent.name, seat.number, error, wait)
-                await self._pause(seat, wait)
-                wait = min(wait * 2, RETRY_SECONDS[1])
-            except Fenced as error:
-                self.metrics.fenced.inc()
-                log.error("%s; this task is another's now", error)
-                seat.epoch, seat.closing = -1, True
-                return
-            except CommitFailed as error:
+                wait = await self._again(seat, error, wait)
+            except StateUnreadable as error:
                 self.metrics.failures.inc()
+                log.error("%s-%d: local state cannot be read and is rebuilt: %s", self.agent.name, seat.number, error)
+                seat.task.state.wipe()
+                wait = await self._reopen(seat, wait)
+            except CommitFailed as error:
+                (self.metrics.fenced if isinstance(error, Fenced) else self.metrics.failures).inc()
                 log.warning("%s; opening the task again", error)
                 wait = await self._reopen(seat, wait)
+
+    async def _again(self, seat: Seat, error: Exception, wait: float) -> float:
+        log.warning("%s-%d: %s; again in %.2f s", self.agent.name, seat.number, error, wait)
+        await self._pause(seat, wait)
+        return min(wait * 2, RETRY_SECONDS[1])
 
     async def _reopen(self, seat: Seat, wait: float) -> float:
         while not seat.closing:
@@ -397,11 +288,16 @@ class Engine:
                 break
             try:
                 await self.link.refresh()
+                if not await self.link.member(seat.membership):
+                    # To fence now would shut out whoever owns the task. Ours hears of it too, joins anew, and opens what it is given.
+                    log.error("%s-%d is not ours any more: the group decides", self.agent.name, seat.number)
+                    seat.epoch, seat.closing = -1, True
+                    break
                 await self._open([seat])
                 self.counters.reopened += 1
                 self.freed.set()
                 return RETRY_SECONDS[0]
-            except (CommitFailed, KafkaError, TimeoutError) as error:
+            except (CommitFailed, KafkaError, TimeoutError, RegistryUnavailable) as error:
                 log.warning("%s-%d cannot be opened: %r", self.agent.name, seat.number, error)
         return wait
 
@@ -423,7 +319,8 @@ class Engine:
         await asyncio.wait({seat.closed}, timeout=seconds)
 
     async def _checkpoint(self, seat: Seat) -> None:
-        batches = dict(seat.inbox)
+        now = self._clock()
+        batches, timers = seat.portion(now, self.settings.batch_seconds)
         for topic, batch in batches.items():
             if batch.start != seat.next[topic]:
                 raise CommitFailed(f"{topic}[{seat.number}]: got {batch.start}, expected {seat.next[topic]}")
@@ -431,28 +328,45 @@ class Engine:
         ends = {topic: batch.end for topic, batch in batches.items()}
         offsets = {(topic, seat.number): ends.get(topic, at) for topic, at in seat.next.items()}
         task, producer, started = seat.task, seat.producer, time.monotonic()
-        # The offsets travel while the batch is processed: one round trip less to wait for.
-        begun = asyncio.create_task(producer.begin(offsets, seat.membership))
-        await asyncio.sleep(0)
+        effects, refusal = Effects(), seat.why_refused(sources, now)
         try:
-            effects = task.run(sources, self._clock())
-        except BaseException:
-            # The transaction is open: ended by the fence that opening begins with.
-            await asyncio.gather(begun, return_exceptions=True)
-            producer.usable = False
+            # The offsets travel while the batch is processed: one round trip less to wait for.
+            begun = asyncio.create_task(producer.begin(offsets, seat.membership))
+            await asyncio.sleep(0)
+            try:
+                began = time.monotonic()
+                effects = task.run(sources, now, timers, refusal)
+                seat.worked(len(sources), time.monotonic() - began)
+            except (Retry, RegistryUnavailable):
+                await begun
+                await producer.abort()
+                raise
+            except BaseException:
+                # The transaction is open: ended by the fence that opening begins with.
+                await asyncio.gather(begun, return_exceptions=True)
+                producer.usable = False
+                raise
+            await begun
+            await producer.step("processed")
+            records, logs = self._records(seat, effects)
+            appended = await producer.commit(records)
+        except (Unwritable, TimedOut) as error:
+            why = str(error) if isinstance(error, Unwritable) else None
+            if not seat.too_much(sources, effects.fired, why):
+                raise Draining(f"{error}, nor the dead letter of what led to it") from error
             raise
-        await begun
-        await producer.step("processed")
-        records, logs = self._records(seat, effects)
-        appended = await producer.commit(records)
         task.apply(effects)
         for name, place in logs.items():
             task.state.positions[name] = appended[place].end
         for topic, end in ends.items():
             seat.next[topic] = end
-            del seat.inbox[topic]
+            left = seat.inbox.pop(topic).after(end)
+            if left is not None:
+                seat.inbox[topic] = left
+        seat.went_well(self.settings.batch, refusal is not None)
         await producer.step("applied")
         seat.not_before = started + self.settings.interval
+        seat.lived, seat.behind_since = True, None
         self._count(sources, effects, time.monotonic() - started)
         self.freed.set()
 
@@ -468,7 +382,6 @@ class Engine:
         records, metrics, now = len(sources), self.metrics, self._clock()
         self.counters.records += records
         self.counters.batches += 1
-        self._progress_at = time.monotonic()
         metrics.records.inc(records)
         metrics.batches.inc()
         metrics.seconds.observe(seconds)
@@ -480,18 +393,20 @@ class Engine:
         for timer in effects.fired:
             metrics.timers.inc()
             metrics.late.observe(max(0.0, (now - timer.due) / 1e6))
-        # Every record failing is a bug of ours, not of the records.
-        self._bugs = self._bugs + effects.failed if effects.failed and effects.failed >= records else 0
-        if self._bugs >= self.settings.bug_limit:
-            raise Draining(f"{self.agent.name}: {self._bugs} records in a row could not be handled")
 
     # ---- what is told
 
     def stuck_seconds(self) -> float:
-        """How long records have waited without any checkpoint; 0 while none wait or no task is open."""
-        if not self.is_open or not any(lag for _, _, lag in self._lags()):
-            return 0.0
-        return time.monotonic() - self._progress_at
+        """How long records of any one task have waited without a checkpoint of it, as far as anybody looked; 0 while no task is open."""
+        now, behind = time.monotonic(), Counter[int]()
+        for _, number, lag in self._lags() if self.is_open else ():
+            behind[number] += lag
+        for number, seat in self.seats.items():
+            if not behind[number]:
+                seat.behind_since = None
+            elif seat.behind_since is None:
+                seat.behind_since = now
+        return max((now - since for s in self.seats.values() if (since := s.behind_since) is not None), default=0.0)
 
     def _lags(self) -> Iterator[tuple[str, int, int]]:
         for number, seat in self.seats.items():
@@ -505,7 +420,8 @@ class Engine:
 
     def _gauges(self) -> Iterator[tuple[str, str, dict[str, str], float]]:
         yield "tasks", "Tasks open in this worker", {}, len(self.seats)
-        yield "recovery_remaining", "Changelog records still to read", {}, sum(self._remaining.values())
+        yield "stuck_seconds", "How long records of a task have waited without a checkpoint", {}, self.stuck_seconds()
+        yield "recovery_remaining", "Changelog records still to read", {}, self._opening.remaining
         yield "timers_pending", "Timers that are set", {}, sum(len(s.task.timers) for s in self.seats.values())
         waiting = sum(s.task.state.waiting for s in self.seats.values())
         yield "state_unwritten", "Changes not yet in the local database", {}, waiting
@@ -514,5 +430,9 @@ class Engine:
             yield "lag", "Records between what is committed and the end of the input", labels, lag
 
     def _ended(self, runner: asyncio.Task[None]) -> None:
-        if not runner.cancelled() and (error := runner.exception()) is not None and not self.failed.done():
+        if not runner.cancelled() and (error := runner.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.failed.done():
             self.failed.set_exception(error)

@@ -8,6 +8,7 @@ What is replaced, because it is per record or not safe (versions are pinned; eac
     Recovery.on_rebalance, on_partitions_revoked, _restart_recovery,
       _slurp_changelogs, _publish_stats, on_recovery_completed, _wait  tasks are opened by `Engine.open`
     TableManager.recovery, on_start, _update_channels                  no changelog is ever subscribed to
+    Fetcher._fetch_max_wait_ms                                         a fetch waits longer while nothing comes
     aiokafka's PartitionRecords                                        records come as `Message`s (see `fetching.py`)
     App._on_partitions_revoked, on_stop                                open checkpoints finish before partitions are given up
 """
@@ -16,11 +17,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import faust
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
@@ -36,7 +39,9 @@ from streams.engine.transactions import Membership
 log = logging.getLogger(__name__)
 SCHEME = "bestex"
 Place = tuple[str, int]
-FETCH_WAIT_MS = 10  # an idle partition in a fetch holds up those that join the next one
+# Milliseconds that a fetch waits at the broker for records. An idle partition in it holds up those that join the next one, so it is short
+# while there is anything to do; after `IDLE_SECONDS` without, asking a hundred times a second would be most of what an idle system does.
+FETCH_WAIT_MS, IDLE_WAIT_MS, IDLE_SECONDS = 10, 100, 1.0
 FETCH_BYTES = 2 << 20
 POLL_SECONDS = 0.2
 SHORT_POLL_SECONDS = 0.005
@@ -48,6 +53,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.at: dict[TopicPartition, tuple[int, int]] = {}  # -> epoch, next offset
+        self.heard = time.monotonic()  # when there was a record last
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         app: Any = self.app
@@ -59,7 +65,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             group_instance_id=conf.consumer_group_instance_id,
             partition_assignment_strategy=[self._assignor],
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset="none",  # where records are missing, opening the task decides
             isolation_level="read_committed",
             max_partition_fetch_bytes=FETCH_BYTES,
             fetch_max_wait_ms=FETCH_WAIT_MS,
@@ -92,9 +98,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         found: dict[Any, Any] = {}
         with fetcher._subscriptions.fetch_context():
             for tp in active_partitions:  # what is there of each, before waiting for any
-                found.update(await fetcher.fetched_records({tp}, timeout=0, max_records=most))
+                found.update(await self._fetched(fetcher, {tp}, 0, most))
             if not found:
-                found = await fetcher.fetched_records(active_partitions, timeout=timeout, max_records=most)
+                found = await self._fetched(fetcher, active_partitions, timeout, most)
+        now = time.monotonic()
+        if found:
+            self.heard = now
+        fetcher._fetch_max_wait_ms = FETCH_WAIT_MS if now - self.heard < IDLE_SECONDS else IDLE_WAIT_MS
         batches = {}
         for tp, records in found.items():
             if records and tp in self.at:
@@ -103,6 +113,20 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 batches[tp] = Batch((tp.topic, tp.partition), records, epoch, start, end)
                 self.at[tp] = (epoch, end)
         return batches
+
+    async def _fetched(self, fetcher: Any, places: Any, seconds: float | None, most: int) -> dict[Any, Any]:
+        try:
+            found: dict[Any, Any] = await fetcher.fetched_records(places, timeout=seconds, max_records=most)
+        except OffsetOutOfRangeError as error:
+            app: Any = self.app
+            for tp in error.args[0]:
+                app.loop.call_soon_threadsafe(app.engine.out_of_range, (tp.topic, tp.partition))
+            return {}
+        except NoOffsetForPartitionError as error:
+            # The fetcher looked for a place of its own before the task's opening gave one; having said so, it fetches from there.
+            log.info("%s was not placed yet", error.args[0])
+            return {}
+        return found
 
 
 class Consumer(driver.Consumer):

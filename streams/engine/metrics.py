@@ -28,7 +28,7 @@ class Metrics(Collector):
         self.dead_letters = self._counter("dead_letters", "Records put aside")
         self.timers = self._counter("timers_fired", "Timers fired")
         self.failures = self._counter("commit_failures", "Transactions that failed or whose outcome was unknown")
-        self.fenced = self._counter("fenced", "Tasks lost to another owner")
+        self.fenced = self._counter("fenced", "Commits refused because somebody else was there after us")
         self.recovered = self._counter("recovered_records", "Changelog records read while opening tasks")
         self.size = self._histogram(
             "checkpoint_records", "Records a checkpoint", (1, 10, 100, 500, 1000, 2000, 4000, 8000)

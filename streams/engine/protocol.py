@@ -1,9 +1,9 @@
-"""The five requests of Kafka's protocol that aiokafka lacks: transactions as brokers since 4.0 speak them (KIP-890, "version 2").
+"""The six requests of Kafka's protocol that aiokafka lacks: transactions as brokers since 4.0 speak them (KIP-890, "version 2").
 
 With these versions a partition joins a transaction by being produced to, the offsets' partition by the offsets being sent, and every end of
 a transaction gives the producer a new epoch, so that nothing late from the one before can slip into the next. That saves two round trips a
 transaction and closes the hole of delayed requests. `TxnOffsetCommit` also carries the group generation (KIP-447), `OffsetFetch`
-refuses to answer while a transaction over the offsets is undecided (`require_stable`).
+refuses to answer while a transaction over the offsets is undecided (`require_stable`); `Heartbeat` names static members.
 
 Source of the layouts: Kafka's message definitions (`clients/src/main/resources/common/message`).
 """
@@ -201,6 +201,22 @@ class OffsetFetchStruct(RequestStruct):
     )
 
 
+class HeartbeatResponse(Response):
+    API_KEY = 12
+    API_VERSION = 4
+    SCHEMA = Schema(("throttle_ms", Int32), ("error_code", Int16), TAGS)
+
+
+class HeartbeatStruct(RequestStruct):
+    API_KEY = 12
+    API_VERSION = 4
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = HeartbeatResponse
+    SCHEMA = Schema(
+        ("group_id", NAME), ("generation_id", Int32), ("member_id", NAME), ("group_instance_id", NAME), TAGS
+    )
+
+
 def _init(self: Any, *fields: Any) -> None:
     """A request that is built already: its arguments are its struct's fields in order."""
     self.fields = fields
@@ -236,5 +252,11 @@ class EndTxn(Request[EndTxnStruct]):
 
 class OffsetFetch(Request[OffsetFetchStruct]):
     API_KEY = 9
+    __init__ = _init
+    build = _build
+
+
+class Heartbeat(Request[HeartbeatStruct]):
+    API_KEY = 12
     __init__ = _init
     build = _build

@@ -6,7 +6,8 @@ Rules:
   a crash is a state that was, with the position it was at, and only the tail of the changelog is read again;
 * the changelog is the log, so the database writes none of its own: a crash loses at most what the changelog still has;
 * changes are gathered and written every so often, off the task's path; until then they are served from memory;
-* a database that cannot be opened, is ahead of its changelog or older than its tombstones is wiped and rebuilt: it is a copy;
+* a database that is damaged, ahead of its changelog or older than its tombstones is wiped and rebuilt: it is a copy. One that the disk
+  does not let us open (full, no rights, in use) is left as it is, and the worker ends;
 * a disk that refuses a write costs nothing but memory: the changes wait, and the write is tried again; a worker whose disk goes on
   refusing ends, for RocksDB itself goes on only after being opened anew, and then stands at an older position.
 """
@@ -17,9 +18,10 @@ import json
 import logging
 import shutil
 import struct
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
 
@@ -29,16 +31,22 @@ log = logging.getLogger(__name__)
 Changes = Mapping[str, bytes | None]
 _EIGHT = struct.Struct(">q")
 POSITIONS = b"\0positions"
+_UNREAD = object()
 FORMAT = 1
 BLOCK_CACHE, WRITE_BUFFER = 32 << 20, 16 << 20
+BLOOM_BITS = 10  # a key: one in a hundred lookups of what is not there reads a block all the same
 
 
 class StateUnwritable(Exception):
     """The disk goes on refusing to take state: the worker must start over from what is on it."""
 
 
+class StateUnreadable(Exception):
+    """The database cannot read what it holds: it must be wiped and rebuilt. Says nothing about the record that asked."""
+
+
 class Backing(Protocol):
-    """Encoded values by table and key, with the changelog positions they are at."""
+    """Encoded values by table and key, with the changelog positions they are at. Reading raises `StateUnreadable`."""
 
     def get(self, table: str, key: str) -> bytes | None: ...
 
@@ -86,16 +94,24 @@ class RocksBacking:
         self._db: Any = self._open()  # rocksdict's stubs know neither raw mode nor its own setters
 
     def get(self, table: str, key: str) -> bytes | None:
-        value: bytes | None = self._db.get(b"%b\0%b" % (table.encode(), key.encode()))
+        try:
+            value: bytes | None = self._db.get(b"%b\0%b" % (table.encode(), key.encode()))
+        except Exception as error:  # rocksdict raises plain Exception for whatever the library met
+            raise StateUnreadable(f"{self.folder}: {error}") from error
         return value
 
     def items(self, table: str) -> Iterator[tuple[str, bytes]]:
         prefix = table.encode() + b"\0"
         size = len(prefix)
-        for key, value in self._db.items(from_key=prefix):
-            if not key.startswith(prefix):
-                return
-            yield key[size:].decode(), value
+        rows = self._db.iter()
+        rows.seek(prefix)
+        while rows.valid() and rows.key().startswith(prefix):
+            yield rows.key()[size:].decode(), rows.value()
+            rows.next()
+        try:
+            rows.status()  # an iterator that meets a bad block ends as if there were no more
+        except Exception as error:  # as above
+            raise StateUnreadable(f"{self.folder}: {error}") from error
 
     def write(self, changes: Mapping[str, Changes], positions: Mapping[str, int], now: int) -> None:
         batch = WriteBatch(raw_mode=True)
@@ -111,15 +127,19 @@ class RocksBacking:
         options.disable_wal = True
         try:
             self._db.write(batch, options)
-        except Exception as error:  # rocksdict raises plain Exception for whatever the library met
+        except Exception as error:  # as above
             raise OSError(str(error)) from error
 
     def positions(self) -> tuple[dict[str, int], int]:
-        raw = self._db.get(POSITIONS)
+        try:
+            raw = self._db.get(POSITIONS)
+        except Exception as error:  # as above
+            raise StateUnreadable(f"{self.folder}: {error}") from error
         if raw is None:
             return {}, 0
         found = json.loads(raw)
         if found["format"] != FORMAT:
+            self.wipe()
             return {}, 0
         return found["positions"], found["at"]
 
@@ -144,14 +164,22 @@ class RocksBacking:
         options.set_keep_log_file_num(2)
         blocks = BlockBasedOptions()
         blocks.set_block_cache(Cache(BLOCK_CACHE))
+        # Most keys that are asked for are new ones (an order's id, to see whether it came before): a filter says so without a read.
+        blocks.set_bloom_filter(BLOOM_BITS, block_based=False)
+        options.set_memtable_whole_key_filtering(True)
+        options.set_memtable_prefix_bloom_ratio(0.1)
         options.set_block_based_table_factory(blocks)
         try:
             return Rdict(str(self.folder), options)
         except Exception as error:
-            if "lock" in str(error).lower():
+            words = str(error)
+            if "lock hold by current process" in words or "/LOCK: " in words:
                 raise OSError(f"{self.folder} is used by another process") from error
+            if not words.startswith("Corruption") and "No such file" not in words:
+                # A disk that is full, or refuses, says nothing about what is on it.
+                raise OSError(f"{self.folder} cannot be opened: {words}") from error
             # A copy that is damaged is worth nothing: the changelog has it all.
-            log.warning("%s cannot be opened and is rebuilt: %s", self.folder, error)
+            log.warning("%s cannot be opened and is rebuilt: %s", self.folder, words)
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True, exist_ok=True)
             return Rdict(str(self.folder), options)
@@ -181,13 +209,15 @@ class Store:
 
     def get(self, key: str) -> Any | None:
         """The committed value, or `None`."""
-        value = self._cache.get(key)
-        if value is not None or not self._bounded:
+        value = self._cache.get(key, _UNREAD)
+        if value is not _UNREAD:
             return value
-        raw = self.unwritten[key] if key in self.unwritten else self._backing.get(self.name, key)
-        if raw is None:
+        if not self._bounded:
             return None
-        value = self._cache[key] = self._decode(raw)
+        raw = self.unwritten[key] if key in self.unwritten else self._backing.get(self.name, key)
+        # That there is none is remembered too: what most accounts do not have is asked for with each of their orders.
+        value = self._cache[key] = None if raw is None else self._decode(raw)
+        self._trim()
         return value
 
     def apply(self, changes: Mapping[str, Any], encoded: Changes) -> None:
@@ -242,12 +272,24 @@ class Store:
                 del self._cache[key]
 
 
+class Unwritten(NamedTuple):
+    """Changes by table, the changelog positions they bring the database to, and which database that is."""
+
+    changes: dict[str, dict[str, bytes | None]]
+    positions: dict[str, int]
+    age: int
+
+
 class State:
     """All stores of a task with the database behind them; see the module."""
 
     def __init__(self, stores: Mapping[str, Store], backing: Backing | None = None) -> None:
         self.stores, self.positions = dict(stores), dict[str, int]()
         self._backing: Backing = backing or NoBacking()
+        self._writing, self._age = (
+            threading.Lock(),
+            0,
+        )  # of what is taken: that of a database since wiped is not written into the new one
 
     def load(self) -> tuple[dict[str, int], int]:
         """Where the database stands, and since when; before recovery."""
@@ -257,22 +299,27 @@ class State:
 
     def wipe(self) -> None:
         """Start from nothing."""
-        for store in self.stores.values():
-            store.forget()
-        self.positions = {}
-        self._backing.wipe()
+        with self._writing:
+            self._age += 1
+            for store in self.stores.values():
+                store.forget()
+            self.positions = {}
+            self._backing.wipe()
 
-    def take_unwritten(self) -> tuple[dict[str, dict[str, bytes | None]], dict[str, int]]:
+    def take_unwritten(self) -> Unwritten:
         """What a `write` would bring to the database, as of now."""
-        return {name: dict(s.unwritten) for name, s in self.stores.items() if s.unwritten}, dict(self.positions)
+        changes = {name: dict(s.unwritten) for name, s in self.stores.items() if s.unwritten}
+        return Unwritten(changes, dict(self.positions), self._age)
 
-    def write(self, changes: Mapping[str, Changes], positions: Mapping[str, int], now: int) -> None:
+    def write(self, taken: Unwritten, now: int) -> None:
         """Write what `take_unwritten` gave; may run in a thread beside the task. Raises `OSError`."""
-        self._backing.write(changes, positions, now)
+        with self._writing:
+            if taken.age == self._age:
+                self._backing.write(taken.changes, taken.positions, now)
 
-    def written(self, changes: Mapping[str, Changes]) -> None:
+    def written(self, taken: Unwritten) -> None:
         """The write succeeded: what has not changed since need not be kept apart any more."""
-        for name, changed in changes.items():
+        for name, changed in taken.changes.items() if taken.age == self._age else ():
             unwritten = self.stores[name].unwritten
             for key, raw in changed.items():
                 if unwritten.get(key, b"") is raw:

@@ -3,6 +3,7 @@
     fence ── InitProducerId: ends what a predecessor left open, and shuts it out for ever
     begin ── TxnOffsetCommit, with the group generation, while the batch is being processed
     commit ─ Produce (outputs and changelogs) → EndTxn
+    abort ── EndTxn: nothing came of it, and the producer can begin again
 
 All tasks of a process share one client; each speaks over a connection of a small pool, because a broker serves one request of a
 connection at a time. Rules:
@@ -12,7 +13,8 @@ connection at a time. Rules:
 * in the middle of a transaction only that is tried again of which the broker says that nothing happened: "not yet"
   (`CONCURRENT_TRANSACTIONS`), and "not here" of a partition whose leader moves; any other error leaves the producer unusable until `fence`, which is always safe;
 * an error of EndTxn is an unknown outcome: only fencing and then reading the committed offsets tells what happened;
-* `Fenced` means that somebody else owns the task now: it must be closed.
+* `Fenced` means that a newer producer, or a newer generation of the group, was seen: who owns the task, the group says (`Link.member`);
+* `Unwritable` and `TimedOut` say something about what was to be written: trying just the same again would be without end.
 """
 
 from __future__ import annotations
@@ -26,22 +28,21 @@ from typing import Any, NamedTuple
 
 from aiokafka import errors
 from aiokafka.client import AIOKafkaClient, CoordinationType
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
-from streams.engine.protocol import EndTxn, InitProducerId, OffsetFetch, Produce, TxnOffsetCommit
+from streams.engine import batches
+from streams.engine.batches import LZ4, Pair, Place, rounds
+from streams.engine.protocol import EndTxn, Heartbeat, InitProducerId, OffsetFetch, Produce, TxnOffsetCommit
 
-Place = tuple[str, int]
-Pair = tuple[bytes | None, bytes | None]
-LZ4 = 3
 BESIDE = 500  # so many records are worth a thread of their own: compressing lets go of the interpreter
-BATCH_BYTES = 900_000  # of one record batch before compression: brokers take a megabyte by default
 POOL = 8
-FENCE_SECONDS, ROUND_SECONDS = 60.0, 30.0
+FENCE_SECONDS, ROUND_SECONDS, GRACE_SECONDS = 60.0, 30.0, 2.0
 NOT_YET_SECONDS = 0.001  # the markers of the transaction before are still being written
 NO_ERROR, NOT_YET = 0, 51
 FENCED_CODES = frozenset({47, 90})  # INVALID_PRODUCER_EPOCH, PRODUCER_FENCED
 SUPERSEDED_CODES = frozenset({22, 25, 82})  # ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID
+UNWRITABLE_CODES = frozenset({10, 18, 87})  # MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE, INVALID_RECORD
+REBALANCING = 27
 NOT_HERE_CODES = frozenset({14, 15, 16})  # the coordinator is loading, unknown, or another
 MOVING_CODES = frozenset({3, 5, 6})  # the broker does not lead the partition (any more, or yet): nothing was appended
 AGAIN_CODES = MOVING_CODES | {NOT_YET}
@@ -53,7 +54,15 @@ class CommitFailed(Exception):
 
 
 class Fenced(CommitFailed):
-    """Another producer with our transactional id, or a newer generation of the group, owns this task now."""
+    """Another producer with our transactional id, or a newer generation of the group, was there after us."""
+
+
+class Unwritable(CommitFailed):
+    """The broker will never take what was to be written."""
+
+
+class TimedOut(CommitFailed):
+    """A broker did not answer in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,7 @@ class Link:
 
     async def start(self, topics: Sequence[str]) -> None:
         """Connect and learn where the partitions of `topics` are."""
+        batches.install()
         await self.client.bootstrap()
         self.client.set_topics(topics)
         await self.client._maybe_wait_metadata()
@@ -125,6 +135,41 @@ class Link:
         """Leaders moved: ask again."""
         await self.client.force_metadata_update()
 
+    async def send(self, node: int, request: Any, lane: Any) -> Any:
+        """The answer to a request. Raises `TimeoutError`."""
+        sent = asyncio.ensure_future(self.client.send(node, request, group=lane))
+        try:
+            for seconds in (ROUND_SECONDS, GRACE_SECONDS):
+                # What held the loop up may have held up the answer too: it is here, and was not read yet.
+                done, _ = await asyncio.wait({sent}, timeout=seconds)
+                if done:
+                    return sent.result()
+        finally:
+            sent.cancel()
+        raise TimeoutError
+
+    async def member(self, who: Membership) -> bool:
+        """Whether the group holds `who` for its member still, asked of its coordinator. Raises `CommitFailed` if none answers."""
+        request = Heartbeat(who.group, who.generation, who.member, who.instance, {})
+        deadline, wait = time.monotonic() + FENCE_SECONDS, 0.005
+        while True:
+            try:
+                node = await self.coordinator(CoordinationType.GROUP, who.group)
+                code = (await self.send(node, request, "offsets")).error_code
+            except (errors.KafkaError, TimeoutError):
+                code = 16
+            if code in (NO_ERROR, REBALANCING):
+                return True
+            if code in SUPERSEDED_CODES:
+                return False
+            if code not in NOT_HERE_CODES or time.monotonic() > deadline:
+                raise CommitFailed(
+                    f"the group {who.group} does not say who is a member: {errors.for_code(code).__name__}"
+                )
+            self.forget(CoordinationType.GROUP, who.group)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, 0.5)
+
 
 class TransactionalProducer:
     """One task's. `timeout_ms`: when a broker gives up on a transaction whose owner went silent."""
@@ -149,7 +194,7 @@ class TransactionalProducer:
                 # Always as a newcomer: naming our old epoch would let the broker take this for a retry.
                 answer = await self._send(node, InitProducerId(self.transactional_id, self._timeout_ms, -1, -1, {}))
                 code = answer.error_code
-            except errors.KafkaError as error:
+            except (errors.KafkaError, TimeoutError) as error:
                 answer, code, why = None, -2, repr(error)
                 self._link.forget(CoordinationType.TRANSACTION, self.transactional_id)
             if answer is not None and code == NO_ERROR:
@@ -197,6 +242,15 @@ class TransactionalProducer:
         await self.step("committed")
         return appended
 
+    async def abort(self) -> None:
+        """End the transaction that `begin` opened: nothing came of it. Raises `CommitFailed`."""
+        if not self._begun:
+            raise CommitFailed(f"{self.transactional_id}: no transaction was begun")
+        self._begun = False
+        with _as_commit_failed(self.transactional_id):
+            await self._end(commit=False)
+        self.usable = True
+
     # ---- the three rounds
 
     async def _built(self, records: Mapping[Place, Sequence[Pair]]) -> list[dict[Place, tuple[bytes, int]]]:
@@ -206,28 +260,7 @@ class TransactionalProducer:
         return await asyncio.to_thread(self._batches, records)
 
     def _batches(self, records: Mapping[Place, Sequence[Pair]]) -> list[dict[Place, tuple[bytes, int]]]:
-        """Rounds of at most one record batch a partition, each `(bytes, number of records)`."""
-        rounds: list[dict[Place, tuple[bytes, int]]] = []
-        now = time.time_ns() // 1_000_000
-        for place, pairs in records.items():
-            sequence, start, count, n = 0, 0, len(pairs), 0
-            while start < count:
-                builder = DefaultRecordBatchBuilder(
-                    2, self._compression, 1, self._id, self._epoch, sequence, BATCH_BYTES
-                )
-                append, offset = builder.append, 0
-                while start < count:
-                    key, value = pairs[start]
-                    if append(offset, now, key, value, []) is None:
-                        break
-                    offset += 1
-                    start += 1
-                if n == len(rounds):
-                    rounds.append({})
-                rounds[n][place] = (bytes(builder.build()), offset)
-                sequence += offset
-                n += 1
-        return rounds
+        return rounds(records, self._id, self._epoch, self._compression)
 
     async def _produce(self, batches: Mapping[Place, tuple[bytes, int]], appended: dict[Place, Appended]) -> None:
         left, deadline = dict(batches), time.monotonic() + MOVING_SECONDS
@@ -308,20 +341,22 @@ class TransactionalProducer:
         words = f"{self.transactional_id}: {what}: {errors.for_code(code).__name__}"
         if code in FENCED_CODES or code in SUPERSEDED_CODES:
             raise Fenced(words)
+        if code in UNWRITABLE_CODES:
+            raise Unwritable(words)
         raise CommitFailed(words)
 
     async def _send(self, node: int, request: Any) -> Any:
-        return await asyncio.wait_for(self._link.client.send(node, request, group=self._lane), ROUND_SECONDS)
+        return await self._link.send(node, request, self._lane)
 
 
 @contextmanager
 def _as_commit_failed(who: str) -> Iterator[None]:
     try:
         yield
+    except (TimeoutError, errors.RequestTimedOutError) as error:
+        raise TimedOut(f"{who}: no answer in {ROUND_SECONDS:.0f} s") from error
     except errors.KafkaError as error:
         raise CommitFailed(f"{who}: {error!r}") from error
-    except TimeoutError as error:
-        raise CommitFailed(f"{who}: no answer in {ROUND_SECONDS:.0f} s") from error
 
 
 async def committed_offsets(link: Link, group: str, places: Sequence[Place]) -> dict[Place, int]:
@@ -334,7 +369,7 @@ async def committed_offsets(link: Link, group: str, places: Sequence[Place]) -> 
     while True:
         try:
             node = await link.coordinator(CoordinationType.GROUP, group)
-            answer = await asyncio.wait_for(link.client.send(node, request, group="offsets"), ROUND_SECONDS)
+            answer = await link.send(node, request, "offsets")
             codes = {p[4] for _, ps, _ in answer.topics for p in ps} | {answer.error_code}
         except (errors.KafkaError, TimeoutError):
             codes = {16}

@@ -21,6 +21,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from schemas.codec import Codec
+from schemas.records import Record
 from schemas.registry import ConfluentRegistry
 from schemas.topics import dead_letters
 from streams.engine.agent import Agent
@@ -131,8 +132,11 @@ def clock() -> int:
 class AgentApp(App):
     """The app with all that its engine needs, started and stopped with it."""
 
-    def __init__(self, agent: Agent, settings: WorkerSettings) -> None:
-        self.definition, self.settings = agent, settings
+    def __init__(
+        self, agent: Agent, settings: WorkerSettings, records: Mapping[type[Record], str] | None = None
+    ) -> None:
+        """`records`: those of the agent that are not of the flow, with their schemas."""
+        self.definition, self.settings, self._records = agent, settings, records or {}
         options = aiokafka_options(settings.kafka, agent.name)
         super().__init__(
             agent.name,
@@ -151,7 +155,8 @@ class AgentApp(App):
     async def on_start(self) -> None:
         agent, settings = self.definition, self.settings
         topics = await asyncio.to_thread(prepare_topics, agent, settings.kafka, settings.replication)
-        codec = await asyncio.to_thread(lambda: Codec(ConfluentRegistry(settings.registry)))
+        codec = await asyncio.to_thread(lambda: Codec(ConfluentRegistry(settings.registry), self._records))
+        codec.on_demand = False  # the loop waits for no registry: whoever meets an unknown schema asks for it beside
         self.link = Link(**self.kafka_options)
         await self.link.start(list(topics))
         self.broadcasts = Broadcasts(agent.broadcasts, self.kafka_options, codec)

@@ -6,17 +6,20 @@ A scenario is a text of lines `what happens => events | balances`. What happens 
     buy 1 @ 60000 as o1 [OPTIONS]        sell 1 market as o2             buy for 1000 market as o3 (an amount of quote)
         [by ann] anywhere: another account than acct. OPTIONS, in any order: ioc, fok, post, reduce, stop 59000, until 30, at 10,
         twap 4 over 60, iceberg 0.1 (times in seconds from the scenario's start)
-    cancel o1, cancel all [ETH/USDT]     modify o1 [quantity 2] [price 59000] [stop 58000] [at 20] [until 40]
+    cancel o1, cancel all [ETH/USDT]     sweep ETH/USDT (in all accounts)
+    modify o1 [quantity 2] [price 59000] [stop 58000] [at 20] [until 40]
     plan o1: a 0.4 @ 60000, b 0.5 @ 60010          the rest of the order is unrouted; children are o1.1, o1.2 ...
+    plan o1: nowhere                     no venue can be routed to;  o1 resumed: one is back
+    plan o1: halted                      the router knows of a halt;  too old: it was in a queue for long
     o1 triggered @ 59000                 by the router, of the stop as it was armed last
     o1.1 accepted                        o1.1 fill 0.4 @ 59000 fee 0.0004 BTC #t77
     o1.1 cancelled 0.4                   the number is what the venue says was filled
     quote 59990 60010                    close b                         (instrument)
     wait 10                              the clock moves on, timers fire
-    limits max_open_orders 1 state HALTED [...]    crash                 state system HALTED
+    limits max_open_orders 1 state HALTED [...]    crash                 state system HALTED [market] [until 30]
 
-`events` are KIND>STATE or KIND>STATE:CODE in their order, then `ask:o1.1` for a child that its venue is asked to cancel, `disarm:o1` for a stop
-that the router is to forget, `route:o1:0.5` for what is asked of the router after the first time, and `dead:CAUSE` for
+`events` are KIND>STATE or KIND>STATE:CODE in their order, then `ask:o1.1` for a child that its venue is asked to cancel, `disarm:o1` for what
+the router holds and is to forget, `route:o1:0.5:not_a` for what is asked of the router after the first time, and `dead:CAUSE` for
 a dead letter; empty for nothing. `balances` are `ASSET available locked [owed] [held amount]`, those named, joined by commas. Lines without `=>` are only done; # at the start is a comment.
 """
 
@@ -54,7 +57,7 @@ from schemas.records import (
     Transfer,
     TransferKind,
 )
-from streams.agents.accounts import ACCOUNTS, accounts_agent
+from streams.agents.accounts import ACCOUNTS, ORDERS, accounts_agent
 from streams.domain.events import order_id_of
 from streams.domain.risk import RiskSettings
 from streams.engine.driver import Driver
@@ -138,6 +141,8 @@ def limits_of(account: str, words: list[str]) -> SetLimits:
             values[name] = TradingStatus(value)
         elif name == "sanctioned":
             values[name] = value == "yes"
+        elif name == "unset":
+            values[name] = tuple(value.split(","))
         elif name.startswith("position:"):
             one = AssetAmount(asset=name.partition(":")[2], amount=units(value))
             values["max_positions"] = (*values.get("max_positions", ()), one)
@@ -236,8 +241,8 @@ def report(
 class Scenario:
     """A driver with the venues a and b, and the reading of lines."""
 
-    def __init__(self, settings: RiskSettings | None = None, quoted: bool = True) -> None:
-        self.driver = Driver(accounts_agent(settings), now=START)
+    def __init__(self, settings: RiskSettings | None = None, quoted: bool = True, partitions: int = 1) -> None:
+        self.driver = Driver(accounts_agent(settings), now=START, partitions=partitions)
         self.venues: dict[str, str] = {}  # child id -> venue
         self.told = self.asked = self.dead = self.transfers = self.routed = 0
         for venue in ("a", "b"):
@@ -276,7 +281,8 @@ class Scenario:
             if isinstance(r, RouteCancel):
                 found.append(f"disarm:{names[r.order_id]}")
             elif r.attempt > 1:
-                found.append(f"route:{names[r.order_id]}:{shown(r.quantity)}")
+                avoided = "".join(f":not_{venue}" for venue in r.avoid or ())
+                found.append(f"route:{names[r.order_id]}:{shown(r.quantity)}{avoided}")
         self.routed = len(routed)
         letters = [x for topic in (COMMANDS, TRANSFERS, LIMITS, ACKS) for x in self.driver.records(topic + ".dlq")]
         found += [f"dead:{x.cause}" for x in letters[self.dead :]]
@@ -318,6 +324,8 @@ class Scenario:
             more |= options(found[6].split(), price)
             side = Side(found[1].upper())
             feed(COMMANDS, account, place(account, found[5], side, 0 if found[2] else amount, price, **more))
+        elif words[0] == "sweep":
+            feed(COMMANDS, "*", CancelAll(account_id="*", symbol=words[1], sent_at=START))
         elif words[:2] == ["cancel", "all"]:
             symbol = words[2] if len(words) > 2 else None
             feed(COMMANDS, account, CancelAll(account_id=account, symbol=symbol, sent_at=START))
@@ -338,10 +346,11 @@ class Scenario:
                 reason="",
                 actor="operator",
                 at=START,
-                market_only=words[3:] == ["market"] or None,
+                market_only="market" in words or None,
+                until=START + seconds(words[words.index("until") + 1]) if "until" in words else None,
             )
             feed("trading.states", words[1], state)
-        elif len(words) > 1 and words[1] == "triggered":
+        elif len(words) > 1 and words[1] in ("triggered", "resumed"):
             self._triggered(account, words)
         elif words[0] == "quote":
             bid, ask = units(words[1]), units(words[2])
@@ -354,32 +363,40 @@ class Scenario:
         else:
             self._report(account, words)
 
+    def order_id(self, account: str, name: str) -> str:
+        """The id of the order that has this name now."""
+        key = order_id_of(account, name)
+        order = self.driver.get(ORDERS, key)
+        return key if order is None else order.order_id
+
     def _plan(self, account: str, what: str) -> None:
         name, _, rest = what.removeprefix("plan ").partition(":")
-        order_id = order_id_of(account, name)
+        order_id = self.order_id(account, name)
         requests = {r.order_id: r for r in self.driver.records("orders.routable") if isinstance(r, RouteRequest)}
         attempt = requests[order_id].attempt if order_id in requests else 1
         # the children of a second attempt are o1.2.1, o1.2.2 ...
         prefix = name if attempt == 1 else f"{name}.{attempt}"
         children = []
-        for n, one in enumerate(filter(None, rest.split(",")), 1):
+        nothing = {"nowhere": "NO_ELIGIBLE_VENUE", "halted": "HALTED", "too old": "TOO_OLD"}.get(rest.strip())
+        for n, one in enumerate(filter(None, [] if nothing else rest.split(",")), 1):
             venue, quantity, _, price = one.split()
             children.append(planned(f"{prefix}.{n}", venue, units(quantity), units(price)))
             self.venues[f"{prefix}.{n}"] = venue
         total = requests[order_id].quantity if order_id in requests else 0
         left = total - sum(c.quantity for c in children)
-        self.driver.feed(ACKS, account, plan(account, order_id, children, left, attempt=attempt))
+        more = {"reason": nothing} if nothing else {}
+        self.driver.feed(ACKS, account, plan(account, order_id, children, left, attempt=attempt, **more))
 
     def _triggered(self, account: str, words: list[str]) -> None:
-        order_id = order_id_of(account, words[0])
+        order_id = self.order_id(account, words[0])
         armed = [r for r in self.driver.records("orders.routable") if r.order_id == order_id and hasattr(r, "attempt")]
         status = RouteStatus(
             order_id=order_id,
             account_id=account,
             symbol=SYMBOL,
             attempt=int(words[5]) if "attempt" in words else armed[-1].attempt,
-            kind=RouteStatusKind.TRIGGERED,
-            price=units(words[3]),
+            kind=RouteStatusKind(words[1].upper()),
+            price=units(words[3]) if words[1] == "triggered" else None,
             reason="",
             at=self.driver.now,
         )
@@ -387,7 +404,7 @@ class Scenario:
 
     def _report(self, account: str, words: list[str]) -> None:
         child_id, kind, *more = words
-        order_id = order_id_of(account, child_id.split(".")[0])
+        order_id = self.order_id(account, child_id.split(".")[0])
         changes: dict[str, Any] = {}
         if kind == "fill":
             changes = {"quantity": units(more[0]), "price": units(more[2]), "trade_id": more[-1].removeprefix("#")}

@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.body import avro_body
-from schemas.records import Algo, ExecutionKind, ExecutionReport, OrderType, Quote, Side, TimeInForce
+from schemas.records import (
+    Algo,
+    CancelOrder,
+    ExecutionKind,
+    ExecutionReport,
+    ModifyOrder,
+    OrderType,
+    Quote,
+    Side,
+    TimeInForce,
+)
 from streams.agents.accounts import ACCOUNTS, ORDERS
 from streams.domain.events import first_break, order_id_of
 from streams.domain.ledger import check
@@ -75,7 +85,11 @@ SCENARIOS = {
         plan o1: a 0.7 @ 61200                         => ROUTED>ROUTING:NO_LIQUIDITY
         o1.1 fill 0.5 @ 60000 fee 0.0005 BTC #1        => FILL>PARTIALLY_FILLED
         o1.1 expired 0.5                               => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED route:o1:0.5
-        plan o1:                                       => ROUTED>PARTIALLY_FILLED:NO_LIQUIDITY CLOSED>EXPIRED:NO_LIQUIDITY | USDT 70000 0, BTC 0.4995 0
+        plan o1:                                       => ROUTED>PARTIALLY_FILLED:NO_LIQUIDITY
+        wait 1.7                                       => REROUTED>PARTIALLY_FILLED route:o1:0.5
+        plan o1:                                       => ROUTED>PARTIALLY_FILLED:NO_LIQUIDITY
+        wait 0.25                                      => REROUTED>PARTIALLY_FILLED route:o1:0.5
+        plan o1:                                       => ROUTED>PARTIALLY_FILLED:NO_LIQUIDITY CLOSED>CANCELLED:NO_LIQUIDITY | USDT 70000 0, BTC 0.4995 0
     """,
     "a market sell is protected below the bid": """
         deposit 1 BTC
@@ -105,12 +119,14 @@ SCENARIOS = {
         quote 59990 60000
         buy 1 market as o1
         plan o1: a 0.5 @ 60000, b 0.5 @ 60000
-        o1.1 expired 0                                 => CHILD_CLOSED>ROUTING:VENUE_EXPIRED
+        o1.1 expired 0                                 => CHILD_CLOSED>ROUTING:VENUE_EXPIRED route:o1:0.5
         o1.2 fill 0.2 @ 60000 #1                       => FILL>PARTIALLY_FILLED | USDT 38991.04 49008.96, BTC 0.2 0
-        o1.2 expired 0.2                               => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED route:o1:0.8
-        plan o1: b 0.8 @ 60010                         => ROUTED>PARTIALLY_FILLED
+        o1.2 expired 0.2                               => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED
+        plan o1: b 0.5 @ 60010                         => ROUTED>PARTIALLY_FILLED route:o1:0.3
+        plan o1: a 0.3 @ 60010                         => ROUTED>PARTIALLY_FILLED
         o1.2.1 accepted                                => WORKING>PARTIALLY_FILLED
-        o1.2.1 fill 0.8 @ 60010 #2                     => FILL>FILLED | USDT 39992 0, BTC 1 0
+        o1.2.1 fill 0.5 @ 60010 #2                     => FILL>PARTIALLY_FILLED
+        o1.3.1 fill 0.3 @ 60010 #3                     => FILL>FILLED | USDT 39992 0, BTC 1 0
     """,
     "an order that may rest does so when its taking child comes too late": """
         deposit 100000 USDT
@@ -143,15 +159,24 @@ SCENARIOS = {
         deposit 100000 USDT
         buy 1 @ 60000 as o1
         plan o1: a 0.5 @ 60000, b 0.5 @ 60000
-        o1.1 rejected                                  => CHILD_CLOSED>ROUTING:VENUE_REJECTED
-        o1.2 not_sent                                  => CHILD_CLOSED>ROUTING:VENUE_REJECTED route:o1:1
+        o1.1 rejected                                  => CHILD_CLOSED>ROUTING:VENUE_REJECTED route:o1:0.5:not_a
+        o1.2 not_sent                                  => CHILD_CLOSED>ROUTING:VENUE_REJECTED
+        plan o1:                                       => ROUTED>ROUTING:NO_LIQUIDITY route:o1:1:not_a:not_b
+    """,
+    "a venue counts fills when it refuses the rest, and tells them then": """
+        deposit 100000 USDT
+        buy 1 @ 60000 as o1 ioc
+        plan o1: a 1 @ 60000
+        o1.1 rejected 0.4                              => CHILD_CLOSED>ROUTING:VENUE_REJECTED route:o1:0.6:not_a
+        o1.1 fill 0.4 @ 60000 #1                       => FILL>PARTIALLY_FILLED
+        o1.1 fill 0.1 @ 60000 #2                       => dead:ILLEGAL_TRANSITION
     """,
     "one venue refuses, the other fills": """
         deposit 100000 USDT
         buy 1 @ 60000 as o1
         plan o1: a 0.5 @ 60000, b 0.5 @ 60000
-        o1.1 rejected                                  => CHILD_CLOSED>ROUTING:VENUE_REJECTED
-        o1.2 fill 0.5 @ 60000 #1                       => FILL>PARTIALLY_FILLED route:o1:0.5
+        o1.1 rejected                                  => CHILD_CLOSED>ROUTING:VENUE_REJECTED route:o1:0.5:not_a
+        o1.2 fill 0.5 @ 60000 #1                       => FILL>PARTIALLY_FILLED
     """,
     "a cancel while working": """
         deposit 100000 USDT
@@ -243,7 +268,9 @@ SCENARIOS = {
         plan o1: a 0.5 @ 60000, b 0.5 @ 60000
         o1.1 unknown                                   => CHILD_UNKNOWN>ROUTING | USDT 39940 60060
         o1.2 expired 0                                 => CHILD_CLOSED>ROUTING:VENUE_EXPIRED | USDT 39940 60060
-        o1.1 rejected                                  => CHILD_CLOSED>ROUTING:VENUE_REJECTED CLOSED>EXPIRED:VENUE_REJECTED | USDT 100000 0
+        o1.1 rejected                                  => CHILD_CLOSED>ROUTING:VENUE_REJECTED route:o1:1:not_a | USDT 39940 60060
+        plan o1: b 1 @ 60000
+        o1.2.1 expired 0                               => CHILD_CLOSED>ROUTING:VENUE_EXPIRED CLOSED>EXPIRED:VENUE_EXPIRED | USDT 100000 0
     """,
     "what cannot be is dead-lettered and changes nothing": """
         deposit 100000 USDT
@@ -254,10 +281,10 @@ SCENARIOS = {
         plan o1: a 1 @ 60000.01                        => dead:PLAN_MISMATCH
         plan o1: a 0.5 @ 60000, b 0.5 @ 60000          => ROUTED>ROUTING
         o1.1 fill 0.6 @ 60000 #1                       => dead:OVERFILL
-        o1.1 rejected                                  => CHILD_CLOSED>ROUTING:VENUE_REJECTED
+        o1.1 rejected                                  => CHILD_CLOSED>ROUTING:VENUE_REJECTED route:o1:0.5:not_a
         o1.1 fill 0.5 @ 60000 #1                       => dead:ILLEGAL_TRANSITION
         o1.1 expired                                   => dead:ILLEGAL_TRANSITION
-        o1.2 fill 0.5 @ 60000 fee 0 USDT               => FILL>PARTIALLY_FILLED route:o1:0.5
+        o1.2 fill 0.5 @ 60000 fee 0 USDT               => FILL>PARTIALLY_FILLED
     """,
     "a client order id is used once, also by what was denied": """
         deposit 1000 USDT
@@ -358,7 +385,8 @@ def assert_adds_up(scenario: Scenario) -> None:
         ({"algo": Algo.TWAP}, "INVALID_SLICES"),
         ({"algo": Algo.ICEBERG}, "INVALID_SLICES"),
         ({"algo": Algo.ICEBERG, "visible": 2 * S}, "INVALID_SLICES"),
-        ({"algo": Algo.ICEBERG, "visible": 1}, "NOT_ON_LOT"),
+        ({"algo": Algo.ICEBERG, "visible": S // 10 + 1}, "NOT_ON_LOT"),
+        ({"algo": Algo.ICEBERG, "visible": 1}, "TOO_MANY_PARTS"),
         ({"price": 67_000 * S}, "PRICE_COLLAR"),
         ({"symbol": "DOGE/USDT"}, "UNKNOWN_SYMBOL"),
         ({"symbol": ""}, "UNKNOWN_SYMBOL"),
@@ -377,6 +405,23 @@ def test_what_is_denied_by_field(changes: dict[str, object], code: str) -> None:
     scenario.driver.run()
     event = scenario.driver.records("orders.events")[-1]
     assert (event.kind, event.reason_code, event.is_outcome) == ("DENIED", code, True)
+
+
+@pytest.mark.parametrize("kind", [CancelOrder, ModifyOrder])
+def test_an_id_that_no_order_can_have_is_answered_while_it_is_short_and_put_aside_when_it_is_not(
+    kind: type[CancelOrder] | type[ModifyOrder],
+) -> None:
+    scenario = Scenario()
+    scenario.run("deposit 100000 USDT")
+    for size in (129, 700_000):
+        scenario.driver.feed(COMMANDS, "acct", kind(account_id="acct", client_order_id="x" * size, sent_at=START))
+    scenario.driver.feed(COMMANDS, "a" * 129, place("a" * 129, "o1", Side.BUY, S, 60_000 * S))
+    scenario.driver.run()
+    event = scenario.driver.records("orders.events")[-1]
+    assert (event.reason_code, event.is_outcome, len(event.client_order_id)) == ("INVALID_CLIENT_ORDER_ID", True, 129)
+    letters = scenario.driver.records(f"{COMMANDS}.dlq")
+    assert [letter.cause for letter in letters] == ["ID_TOO_LONG", "ID_TOO_LONG"]
+    assert len(scenario.driver.records("orders.events")) == 2
 
 
 def test_limits_are_the_agents_settings() -> None:
@@ -435,8 +480,9 @@ def test_what_goes_to_the_router_and_the_venues() -> None:
         o1.1 expired 0
         cancel o1
     """)
-    (request,) = scenario.driver.records("orders.routable")
+    request, again = scenario.driver.records("orders.routable")
     assert (request.order_id, request.price, request.attempt) == (order_id_of("acct", "o1"), 61_200 * S, 1)
+    assert (again.order_id, again.quantity, again.attempt) == (request.order_id, S // 2, 2)
     assert request.time_in_force is TimeInForce.IOC
     (cancel,) = scenario.driver.records("venue.orders")
     assert (cancel.child_id, cancel.venue, cancel.order_id) == ("o1.2", "b", request.order_id)
@@ -454,6 +500,23 @@ def test_a_fill_says_what_the_trade_was_and_what_the_market_was() -> None:
     assert (fill.fill_id, fill.child_id, fill.client_order_id) == (f"b:{SYMBOL}:77", "o1.1", "o1")
     assert (fill.price, fill.quantity, fill.fee, fill.fee_asset) == (59_500 * S, S // 4, units("14.875"), "USDT")
     assert fill.arrival_mid == 60_000 * S
+
+
+def test_a_trade_with_oneself_is_two_fills_of_one_name_and_two_children() -> None:
+    scenario = Scenario()
+    scenario.run("""
+        deposit 1 BTC
+        deposit 100000 USDT
+        sell 1 @ 60000 as s1
+        plan s1: a 1 @ 60000
+        buy 1 @ 60000 as b1
+        plan b1: a 1 @ 60000
+        s1.1 fill 1 @ 60000 #7                         => FILL>FILLED
+        b1.1 fill 1 @ 60000 #7                         => FILL>FILLED | BTC 1 0, USDT 100000 0
+        b1.1 fill 1 @ 60000 #7                         =>
+    """)
+    fills = scenario.driver.records("fills")
+    assert [(f.fill_id, f.child_id) for f in fills] == [(f"a:{SYMBOL}:7", "s1.1"), (f"a:{SYMBOL}:7", "b1.1")]
 
 
 def test_a_report_of_another_accounts_order_or_venue_is_put_aside() -> None:

@@ -1,5 +1,5 @@
-"""The accounts agent against its naive twin: random commands, changes, triggers, plans and reports, doubled, late and crossing, with a clock that
-jumps and crashes in between.
+"""The accounts agent against its naive twin: random commands, changes, limits, halts, triggers, plans and reports, doubled, late and crossing, with
+a clock that jumps and crashes in between.
 
 `BESTEX_MODEL_EXAMPLES` sets the number of runs (of 50 steps); the default is the short form.
 """
@@ -14,9 +14,13 @@ from random import Random
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec.structs import replace
 
 from schemas.body import avro_body
+from schemas.partitioner import partition_of
 from schemas.records import (
+    Algo,
+    AssetAmount,
     CancelAll,
     CancelOrder,
     ExecutionKind,
@@ -27,10 +31,14 @@ from schemas.records import (
     Quote,
     Record,
     RoutePlan,
+    RouteRequest,
     RouteStatus,
     RouteStatusKind,
+    SetLimits,
     Side,
     TimeInForce,
+    TradingState,
+    TradingStatus,
     Transfer,
     TransferKind,
 )
@@ -39,11 +47,12 @@ from streams.domain.events import first_break, order_id_of
 from streams.domain.ledger import check
 from streams.domain.positions import traded
 from streams.domain.risk import RiskSettings
-from streams.engine.driver import Driver
-from tests.agents.accounts_twin import OVER, Twin
+from streams.engine.driver import STEPS, Abort, Crash, Driver
+from tests.agents.accounts_twin import DAY, OVER, Twin
 from tests.agents.scenario import (
     ACKS,
     COMMANDS,
+    LIMITS,
     START,
     SYMBOL,
     TRANSFERS,
@@ -56,13 +65,34 @@ from tests.agents.scenario import (
 )
 
 ACCOUNTS_USED = ["ann", "bob"]
+WHOEVER = [*ACCOUNTS_USED, "cat"]
 ACCOUNT = st.sampled_from(ACCOUNTS_USED)
 NAME = st.sampled_from(["o1", "o2", "o3", "o4", "o5", "p1", "p2"])
 KIND = st.sampled_from(ExecutionKind)
+SEED = st.integers(0, 2**32)
 TIFS = [TimeInForce.GTC, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK]
 ENDS = [ExecutionKind.CANCELLED, ExecutionKind.EXPIRED, ExecutionKind.REJECTED, ExecutionKind.NOT_SENT]
 LOT = 1000
-ORDER_OF_INPUTS = (TRANSFERS, COMMANDS, ACKS)
+ORDER_OF_INPUTS = (TRANSFERS, LIMITS, COMMANDS, ACKS)
+BEGIN = (START // DAY + 1) * DAY - 4_000_000  # soon it is tomorrow
+SCOPES = ["system", f"symbol|{SYMBOL}", f"breaker|{SYMBOL}", "symbol|ETH/USDT"]
+STATUSES = [TradingStatus.ACTIVE, TradingStatus.ACTIVE, TradingStatus.ACTIVE, *TradingStatus]
+AMOUNTS = {  # loose ones more often than tight ones
+    "max_quantity": [0, S // 10, S, 10 * S],
+    "max_notional": [0, 5_000 * S, 50_000 * S, 10**7 * S],
+    "collar": [0, S // 200, S // 50, S],
+    "max_day_notional": [0, 50_000 * S, 500_000 * S, 10**9 * S],
+    "max_account_position": [0, 100_000 * S, 10**7 * S, 10**9 * S],
+}
+NUMBERS = {
+    "max_open_orders": [0, 1, 3, 10, 1_000],
+    "order_rate": [0, 1, 3, 10, 1_000],
+    "modify_rate": [0, 1, 3, 10, 1_000],
+    "kyc_tier": [0, 1, 2, 2],
+    "min_tier": [0, 0, 0, 1, 2],
+}
+POSITIONS_OF = {"BTC": [0, S, 100 * S, 1_000 * S], "BNB": [0]}
+NAMES = ["state", "sanctioned", "max_positions", "position.BTC", *AMOUNTS, *NUMBERS]
 
 
 class Venue:
@@ -85,7 +115,7 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.driver = Driver(accounts_agent(RiskSettings(quote_age_us=None)), now=START, partitions=2)
+        self.driver = Driver(accounts_agent(RiskSettings(quote_age_us=None)), now=BEGIN, partitions=2)
         quote = Quote(symbol=SYMBOL, bid=59_999 * S, ask=60_001 * S, venues=2, at=START)
         self.driver.feed("market.quotes", SYMBOL, quote)
         self.twin = Twin()
@@ -94,10 +124,12 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
         self.commands = self.held = 0
         self.trade = self.names = 0
         self.plans_made: set[tuple[str, str, int]] = set()
+        self.asked = 0
+        self.odd: set[str] = set()  # orders whose venue took more than what was reserved
         for venue in ("a", "b"):
             self.driver.feed("instruments", f"{venue}|{SYMBOL}", instrument(venue))
 
-    @initialize(usdt=st.sampled_from([10_000_000, 100_000, 0]), btc=st.sampled_from([200, 2, 0]), bnb=st.booleans())
+    @initialize(usdt=st.sampled_from([10_000_000, 300_000, 0]), btc=st.sampled_from([200, 5, 0]), bnb=st.booleans())
     def fund(self, usdt: int, btc: int, bnb: bool) -> None:
         for account in ACCOUNTS_USED:
             if bnb:
@@ -125,17 +157,29 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
     def flush(self, at_most: int | None = None) -> None:
         """The twin takes what was fed in the order in which the agent reads its inputs."""
         self.driver.run(at_most)
-        self.twin.clock(self.driver.now)
-        for topic in ORDER_OF_INPUTS:
-            for where, record, name in self.pending:
-                if where == topic:
+        for partition in range(self.driver.partitions):
+            here = {a for a in WHOEVER if partition_of(a.encode(), self.driver.partitions) == partition}
+            told = [
+                (record, name)
+                for topic in ORDER_OF_INPUTS
+                for where, record, name in self.pending
+                if where == topic and getattr(record, "account_id") in here  # noqa: B009 - all that is fed has one
+            ]
+            size = at_most or max(1, len(told))
+            # a batch's timers come before its records, and what they or it set for now comes with the next batch
+            while self.twin.clock(self.driver.now, here) or told:
+                for record, name in told[:size]:
                     self.tell_twin(record, name)
+                told = told[size:]
         self.pending, self.held = [], 0
+        self.nothing_goes_out_in_a_halt()
 
     def tell_twin(self, record: Record, name: str) -> None:
         match record:
             case Transfer():
                 self.twin.transfer(record)
+            case SetLimits():
+                self.twin.set_limits(record)
             case PlaceOrder():
                 self.twin.place(record)
             case CancelOrder():
@@ -151,17 +195,31 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
             case ExecutionReport():
                 self.twin.report(record, name)
 
-    @rule(seed=st.integers(0, 2**32), times=st.integers(1, 20))
+    @rule(seed=SEED, times=st.integers(1, 20))
     def life_goes_on(self, seed: int, times: int) -> None:
+        self.live(Random(seed), times)
+
+    @rule(seed=SEED, times=st.integers(10, 40))
+    def much_happens(self, seed: int, times: int) -> None:
+        self.live(Random(seed), times)
+
+    @rule(seed=SEED, times=st.integers(1, 20), seconds=st.sampled_from([0.5, 1, 2]))
+    def life_goes_on_later(self, seed: int, times: int, seconds: float) -> None:
+        self.wait(seconds)
+        self.live(Random(seed), times)
+
+    def live(self, dice: Random, times: int) -> None:
         """What clients, router and venues do of themselves, in any order that is possible."""
-        dice = Random(seed)
         for _ in range(times):
-            may: list[Callable[[Random], None]] = [self.places] * 2
-            may += [self.plans] * 4 if self.waiting() else []
+            may: list[Callable[[Random], None]] = [self.places] * 3
+            may += [self.plans] * 6 if self.waiting() else []
             may += [self.answers, self.fills, self.fills, self.fills, self.ends] if self.living() else []
             may += [self.late_fills] * 2 if self.in_debt() else []
-            may += [self.cancels, self.modifies, self.modifies] if self.open_orders() else []
+            may += [self.cancels] if self.open_orders() else []
+            may += [self.modifies] * 4 if self.changeable() else []
             may += [self.triggers] if self.armed() else []
+            may += [self.resumes] if self.stranded() else []
+            may += [self.answers_a_cancel] * 3 if self.asked_back() else []
             may += [self.refuses_a_cancel] if self.venues else []
             may += [self.tells_again] if any(v.told for v in self.venues) else []
             dice.choice(may)(dice)
@@ -179,26 +237,45 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
             more |= {"scheduled_at": self.some_time(dice)}
         if dice.randint(0, 4) == 0:
             more |= {"order_type": OrderType.STOP_LIMIT, "stop_price": price}
-        self.feed(COMMANDS, place(account, f"o{self.names}", side, lots * LOT, price, **more))
+        elif dice.randint(0, 3) == 0:
+            more |= self.bulk(dice, lots)
+            more["time_in_force"] = TimeInForce.GTD if "expires_at" in more else TimeInForce.GTC
+        if dice.randint(0, 11) == 0:
+            more |= {"reduce_only": True}
+        order = place(account, f"o{self.names}", side, lots * LOT, price)
+        self.feed(COMMANDS, replace(order, **more))
+
+    def bulk(self, dice: Random, lots: int) -> dict[str, object]:
+        """What makes a bulk order of one that may rest."""
+        if dice.randint(0, 1):
+            return {"algo": Algo.ICEBERG, "visible": dice.randint(1, lots) * LOT}
+        window = dice.choice([1, 7, 2_000_000, 3_000_001, 10_000_000])
+        return {"algo": Algo.TWAP, "slices": dice.choice([1, 2, 3, 7]), "window_us": window}
 
     def some_time(self, dice: Random) -> int:
-        return self.driver.now + dice.choice([-5, 0, 1, 3, 10_000, 2_000_000, 5_000_000])
+        return self.driver.now + dice.choice([-5, 0, 1, 3, 10_000, 2_000_000, 5_000_000, 60_000_000])
 
     def modifies(self, dice: Random) -> None:
-        account, name = dice.choice(self.open_orders())
+        account, name = dice.choice(self.open_orders() if dice.randint(0, 9) == 0 else self.changeable())
         order = self.twin.orders[account, name]
         change: dict[str, int] = {}
         if dice.randint(0, 1):
-            change["quantity"] = dice.choice([LOT, order.quantity, order.quantity * 2, max(LOT, order.filled), -LOT])
+            change["quantity"] = dice.choice([LOT, order.quantity, order.quantity * 2, max(LOT, order.filled)])
         if dice.randint(0, 1):
-            change["price"] = dice.choice([order.limit, dice.randint(5_900_000, 6_100_000) * S // 100])
+            change["price"] = dice.choice([order.limit, *[dice.randint(5_900_000, 6_100_000) * S // 100] * 2])
         if dice.randint(0, 5) == 0:
+            change["quantity"] = dice.choice([-LOT, max(LOT, order.quantity // 2 // LOT * LOT)])
+        if dice.randint(0, 1 if order.waits == "ARMED" else 15) == 0:
             change["stop_price"] = dice.randint(5_900_000, 6_100_000) * S // 100
-        if dice.randint(0, 5) == 0:
+        if dice.randint(0, 3 if order.until is not None else 15) == 0:
             change["expires_at"] = self.some_time(dice)
-        if dice.randint(0, 5) == 0:
+        if dice.randint(0, 3 if order.waits == "SCHEDULED" else 15) == 0:
             change["scheduled_at"] = self.some_time(dice)
         self.feed(COMMANDS, ModifyOrder(account_id=account, client_order_id=name, sent_at=START, **change))
+
+    def changeable(self) -> list[tuple[str, str]]:
+        orders = self.twin.orders
+        return [key for key in self.open_orders() if not orders[key].wanted and not orders[key].wish]
 
     def armed(self) -> list[tuple[str, str]]:
         return [key for key, order in self.twin.orders.items() if order.stop is not None]
@@ -217,13 +294,33 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
         )
         self.feed(ACKS, status, name)
 
+    def stranded(self) -> list[tuple[str, str]]:
+        return [key for key, order in self.twin.orders.items() if order.nowhere or order.shut]
+
+    def resumes(self, dice: Random) -> None:
+        account, name = dice.choice(self.stranded())
+        order = self.twin.orders[account, name]
+        status = RouteStatus(
+            order_id=order_id_of(account, name),
+            account_id=account,
+            symbol=SYMBOL,
+            attempt=order.attempt - dice.choice([0, 0, 0, 1]),
+            kind=RouteStatusKind.RESUMED,
+            reason="",
+            at=START,
+        )
+        self.feed(ACKS, status, name)
+
     @rule(seconds=st.sampled_from([0.001, 1, 2, 5]))
     def time_passes(self, seconds: float) -> None:
+        self.wait(seconds)
+
+    def wait(self, seconds: float) -> None:
         self.flush()
         self.driver.now += int(seconds * 1_000_000)
         self.flush()
 
-    @rule(account=ACCOUNT, symbol=st.sampled_from([None, SYMBOL, "ETH/USDT"]))
+    @rule(account=ACCOUNT, symbol=st.sampled_from([None, SYMBOL, "ETH/USDT", "ETH/USDT", "ETH/USDT"]))
     def cancels_all(self, account: str, symbol: str | None) -> None:
         self.feed(COMMANDS, CancelAll(account_id=account, symbol=symbol, sent_at=START))
 
@@ -259,6 +356,60 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
         else:  # often a client order id that is taken
             self.feed(COMMANDS, place(account, name, Side.BUY, lots * LOT, 60_000 * S))
 
+    # ---- who may trade what
+
+    def some_limits(self, account: str, dice: Random, most: int) -> SetLimits:
+        """Up to `most` limits, some of them what must not be said."""
+        said: dict[str, object] = {}
+        for name in dice.sample(sorted(AMOUNTS) + sorted(NUMBERS), dice.randint(0, most)):
+            said[name] = dice.choice((AMOUNTS | NUMBERS)[name])
+        if dice.randint(0, 2) == 0:
+            said["max_positions"] = tuple(
+                AssetAmount(asset=asset, amount=dice.choice(POSITIONS_OF[asset]))
+                for asset in dice.sample(sorted(POSITIONS_OF), dice.randint(1, 2))
+            )
+        if dice.randint(0, 5) == 0:
+            said["sanctioned"] = dice.choice([False, False, True])
+        return SetLimits(account_id=account, command_id="c", sent_at=START, **said)  # type: ignore[arg-type]
+
+    @rule(account=ACCOUNT, seed=SEED)
+    def sets_limits(self, account: str, seed: int) -> None:
+        dice = Random(seed)
+        said = self.some_limits(account, dice, 3)
+        if dice.randint(0, 2) == 0:
+            said = replace(said, state=dice.choice(STATUSES))
+        if dice.randint(0, 1) == 0:
+            said = replace(said, unset=tuple(dice.sample(NAMES, dice.randint(1, len(NAMES)))))
+        if dice.randint(0, 19) == 0:
+            said = replace(said, unset=("nonsense",)) if dice.randint(0, 1) else replace(said, order_rate=-1)
+        self.feed(LIMITS, said)
+
+    @rule(seed=SEED)
+    def sets_everybodys_limits(self, seed: int) -> None:
+        self.flush()
+        said = self.some_limits("*", Random(seed), 2)
+        self.driver.feed("risk.defaults", "*", said)
+        self.twin.set_everybodys(said)
+
+    @rule(
+        scope=st.sampled_from(SCOPES),
+        state=st.sampled_from(STATUSES),
+        ends=st.sampled_from([None, 1, 500_000, 3_000_000]),
+        market_only=st.sampled_from([None, None, True]),
+    )
+    def says_what_may_be_traded(
+        self, scope: str, state: TradingStatus, ends: int | None, market_only: bool | None
+    ) -> None:
+        """Of another symbol, and of market orders alone, it is no matter to the orders here."""
+        self.flush()
+        until = None if ends is None else self.driver.now + ends
+        said = TradingState(
+            scope=scope, state=state, market_only=market_only, until=until, reason="", actor="operator", at=START
+        )
+        self.driver.feed("trading.states", scope, said)
+        if "ETH" not in scope:
+            self.twin.states[scope] = said
+
     # ---- the router
 
     def waiting(self) -> list[tuple[str, str]]:
@@ -277,7 +428,7 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
         order = self.twin.orders[account, name]
         order_id = order_id_of(account, name)
         self.plans_made.add((account, name, order.attempt))
-        lots, less = divmod(order.quantity - order.filled, LOT)
+        lots, less = divmod(order.asked or 0, LOT)
         children = []
         for n in range(parts):
             part = lots if n == parts - 1 and not rest else dice.randint(0, lots)
@@ -287,7 +438,9 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
         for c in children:
             side = Side.BUY if order.buy else Side.SELL
             self.venues.append(Venue(account, name, c.child_id, c.venue, side, c.quantity, order.limit))
-        one = plan(account, order_id, children, lots * LOT + less, attempt=order.attempt)
+        unrouted = lots * LOT + less
+        why = dice.choice(["NO_LIQUIDITY", "NO_ELIGIBLE_VENUE", "HALTED"]) if not children else "NO_LIQUIDITY"
+        one = plan(account, order_id, children, unrouted, attempt=order.attempt, reason=why if unrouted else "")
         self.feed(ACKS, one, name)
         if dice.randint(0, 9) == 0:
             self.feed(ACKS, one, name)  # told twice: put aside
@@ -302,11 +455,13 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
     def a_fill(self, v: Venue, dice: Random) -> ExecutionReport:
         left = v.quantity - v.filled
         quantity = dice.choice([left, dice.randint(1, left), dice.randint(1, min(left, 2000))])
-        worse = dice.randint(0, 20) == 0  # a venue that does not keep to the limit
+        worse = dice.randint(0, 60) == 0  # a venue that does not keep to the limit
         price = dice.randint(1, 7 * 10**12) if worse else v.limit - dice.choice([0, dice.randint(0, 10**9)])
         if v.side is Side.SELL and not worse:
             price = 2 * v.limit - price
-        fee_asset = dice.choice(["BTC", "USDT", "USDT", "BTC", "BNB"])
+        fee_asset = dice.choice(["BTC", "USDT"] * 10 + ["BNB"])
+        if worse or (v.side is Side.SELL and fee_asset == "BTC"):
+            self.odd.add(order_id_of(v.account, v.name))
         self.trade += 1
         v.filled += quantity
         value = quantity if fee_asset == "BTC" else price * quantity // S
@@ -361,10 +516,22 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
         v.told.append(fill)
         self.feed(ACKS, fill, v.name)
 
+    def asked_back(self) -> list[Venue]:
+        """Venues that are asked to cancel what they have."""
+        orders = self.twin.orders
+        return [v for v in self.living() if (c := orders[v.account, v.name].children.get(v.child_id)) and c.asked]
+
+    def answers_a_cancel(self, dice: Random) -> None:
+        v = dice.choice(self.asked_back())
+        if dice.randint(0, 2) == 0:
+            self.say(v, ExecutionKind.CANCEL_REJECTED)
+            return
+        v.over = ExecutionKind.CANCELLED.value
+        self.say(v, ExecutionKind.CANCELLED, cumulative_quantity=v.filled)
+
     def refuses_a_cancel(self, dice: Random) -> None:
-        asked = [v for v in self.venues if self.twin.orders[v.account, v.name].wanted]
-        v = dice.choice(asked or self.venues)
-        self.say(v, ExecutionKind.CANCEL_REJECTED)
+        """Whether it was asked for or not."""
+        self.say(dice.choice(self.venues), ExecutionKind.CANCEL_REJECTED)
 
     def tells_again(self, dice: Random) -> None:
         v = dice.choice([v for v in self.venues if v.told])
@@ -390,6 +557,10 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
             self.driver.prepare()
         else:
             self.driver.crash()
+
+    @rule(step=st.sampled_from(STEPS), how=st.sampled_from([Crash, Abort]))
+    def fails_in_a_checkpoint(self, step: str, how: type[Crash] | type[Abort]) -> None:
+        self.driver.fail(step, how)
 
     # ---- what must hold
 
@@ -461,12 +632,64 @@ class AccountsAgainstTwin(RuleBasedStateMachine):
         assert sorted(listed) == sorted(o.order_id for o in orders if o.state not in OVER)
         for account, state in self.driver.all(ACCOUNTS).items():
             mine = [o for o in orders if o.account_id == account and o.state not in OVER]
-            buys = sum(o.quantity - o.filled for o in mine if o.side == "BUY" and o.state != "SCHEDULED")
+            wanted = [
+                (max(o.quantity, o.change.quantity if o.change else 0), o) for o in mine if o.state != "SCHEDULED"
+            ]
+            buys = sum(quantity - o.filled for quantity, o in wanted if o.side == "BUY")
             assert {b.asset: b.amount for b in state.buying or ()} == ({"BTC": buys} if buys else {})
             position = None
             for fill in self.driver.records("fills"):
                 position = traded(position, fill) if fill.account_id == account else position
             assert self.driver.get(POSITIONS, f"{account}|{SYMBOL}") == position
+
+    def nothing_goes_out_in_a_halt(self) -> None:
+        """Of what may be traded nothing changes while a batch runs. A stop may be armed: it is the router's until it is triggered."""
+        halts = [s for s in self.twin.states.values() if s.state is TradingStatus.HALTED and not s.market_only]
+        asked = self.driver.records("orders.routable")
+        if any(s.until is None or self.driver.now < s.until for s in halts):
+            out = [r for r in asked[self.asked :] if isinstance(r, RouteRequest) and r.stop_price is None]
+            assert not out, f"{out} in {halts}"
+        self.asked = len(asked)
+
+    @invariant()
+    def cancels_pass(self) -> None:
+        denied = [e for e in self.driver.records("orders.events") if e.kind == "CANCEL_DENIED"]
+        assert {e.reason_code for e in denied} <= {"UNKNOWN_ORDER", "ALREADY_CLOSED"}
+
+    @invariant()
+    def never_more_than_its_total(self) -> None:
+        """What is filled, at venues and asked for is never more than the order; what is over has nothing at a venue."""
+        if self.pending:
+            return
+        there: Counter[str] = Counter()  # as the venues know it, told or not
+        for v in self.venues:
+            if v.child_id in self.twin.orders[v.account, v.name].children:
+                there[order_id_of(v.account, v.name)] += v.filled if v.over else v.quantity
+        for order in self.driver.all(ORDERS).values():
+            alive = sum(c.quantity - c.filled for c in order.children if c.state not in OVER)
+            if order.state in OVER:
+                assert not alive, order
+            asked = 0 if order.planned or order.asked is None or order.state in OVER else order.asked
+            assert asked >= 0 and order.filled + alive + asked <= max(order.quantity, 0), order
+            assert there[order.order_id] <= max(order.quantity, 0), order
+
+    @invariant()
+    def reserved_is_what_is_needed(self) -> None:
+        """An open order's reservation is what is left of it needs by its terms; of one that is being changed it covers that, and no more than the
+        larger of both: what is filled meanwhile is paid by the old terms."""
+        if self.pending:
+            return
+        for order in self.driver.all(ORDERS).values():
+            needs = [(order.quantity, order.protection)]
+            if order.change is not None:
+                needs.append((order.change.quantity, order.change.protection))
+            rests = [(max(0, quantity - order.filled), price) for quantity, price in needs]
+            buys = [-(-rest * price * (S + S // 1000) // S**2) for rest, price in rests]
+            each = buys if order.side is Side.BUY else [rest for rest, _ in rests]
+            if order.state in OVER or order.state == "SCHEDULED":
+                each = [0]
+            assert order.locked <= max(each), order
+            assert order.locked >= each[0] or order.order_id in self.odd, order
 
     @invariant()
     def cancels_go_out(self) -> None:

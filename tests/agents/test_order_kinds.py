@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.agents.scenario import Scenario
+from schemas.records import RouteRequest
+from tests.agents.scenario import ACKS, Scenario, plan, planned, units
 from tests.agents.test_accounts import assert_adds_up
 
 FUNDS = "deposit 100000 USDT\ndeposit 2 BTC\n"
@@ -45,21 +46,176 @@ KINDS = {
         wait 30                                        => EXPIRING>PENDING_CANCEL:TIME_EXPIRED
         o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED CLOSED>EXPIRED:TIME_EXPIRED | USDT 100000 0
     """,
+    "good till a date: its time was over before it could start": """
+        buy 1 @ 60000 as o1 at 5 until 10              => ACCEPTED>SCHEDULED
+        crash
+        wait 20                                        => CLOSED>DENIED:INVALID_TIME | USDT 100000 0
+        wait 20                                        =>
+    """,
     "good till a date that is filled first has no timer any more": """
         buy 1 @ 60000 as o1 until 30
         plan o1: a 1 @ 60000
         o1.1 fill 1 @ 60000 #1                         => FILL>FILLED
         wait 31                                        =>
     """,
-    "an amount of quote buys what it surely pays for": """
+    "an amount of quote is spent but for what buys nothing any more": """
         quote 59990 60000
-        buy for 10000 market as o1                     => ACCEPTED>ROUTING | USDT 90000.334324 9999.665676
-        plan o1: a 0.16323 @ 60000
-        o1.1 fill 0.16323 @ 60000 fee 9.7938 USDT #1   => FILL>FILLED | USDT 90196.4062 0, BTC 2.16323 0
+        buy for 10000 market as o1                     => ACCEPTED>ROUTING | USDT 90000 10000
+        plan o1: a 0.16641 @ 60000
+        o1.1 fill 0.16641 @ 60000 fee 9.9846 USDT #1   => FILL>PARTIALLY_FILLED RELEASED>PARTIALLY_FILLED route:o1:0.00009 | USDT 90000 5.4154
+        plan o1: a 0.00009 @ 60000
+        o1.2.1 fill 0.00009 @ 60000 fee 0.0054 USDT #2 => FILL>FILLED | USDT 90000.01 0, BTC 2.1665 0
+    """,
+    "an amount of quote goes close to the touch first, then as far as the collar allows": """
+        quote 59990 60000
+        buy for 10000 market as o1                     => ACCEPTED>ROUTING
+        plan o1: a 0.1 @ 60030                         => ROUTED>ROUTING:NO_LIQUIDITY
+        o1.1 fill 0.1 @ 60000 fee 6 USDT #1            => FILL>PARTIALLY_FILLED RELEASED>PARTIALLY_FILLED route:o1:0.06519 | USDT 90000 3994
+        plan o1: a 0.06519 @ 61000                     => ROUTED>PARTIALLY_FILLED
+        o1.2.1 fill 0.06519 @ 60500 fee 3.944 USDT #2  => FILL>PARTIALLY_FILLED RELEASED>PARTIALLY_FILLED route:o1:0.00076
+        plan o1: a 0.00076 @ 60000
+        o1.3.1 expired 0                               => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED RELEASED>PARTIALLY_FILLED route:o1:0.00075
+        plan o1:                                       => ROUTED>PARTIALLY_FILLED:NO_LIQUIDITY
+        wait 1.9                                       => REROUTED>PARTIALLY_FILLED route:o1:0.00075
+        plan o1:                                       => ROUTED>PARTIALLY_FILLED:NO_LIQUIDITY CLOSED>CANCELLED:NO_LIQUIDITY | USDT 90046.061 0
+    """,
+    "an amount of quote: what no venue has ends unfilled, a rest that is too small does not": """
+        quote 59990 60000
+        buy for 100 market as o1                       => ACCEPTED>ROUTING
+        plan o1:                                       => ROUTED>ROUTING:NO_LIQUIDITY RELEASED>ROUTING route:o1:0.00163
+        plan o1:                                       => ROUTED>ROUTING:NO_LIQUIDITY
+        wait 1.9                                       => REROUTED>ROUTING route:o1:0.00163
+        plan o1:                                       => ROUTED>ROUTING:NO_LIQUIDITY CLOSED>CANCELLED:NO_LIQUIDITY | USDT 100000 0
+        buy for 100 market as o2                       => ACCEPTED>ROUTING
+        plan o2: a 0.00166 @ 60000
+        o2.1 fill 0.00159 @ 60000 fee 0.0954 USDT #1   => FILL>PARTIALLY_FILLED
+        o2.1 expired 0.00159                           => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED CLOSED>FILLED:AMOUNT_SPENT | USDT 99904.5046 0
+        buy for 100 market as o3 fok                   => ACCEPTED>ROUTING
+        plan o3: a 0.00163 @ 60000
+        o3.1 fill 0.00163 @ 60000 #2                   => FILL>FILLED | USDT 99806.7046 0
+    """,
+    "an amount of quote is cancelled between two rounds, and waits for the end of a halt": """
+        quote 59990 60000
+        buy for 10000 market as o1
+        plan o1: a 0.16641 @ 60000
+        cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL ask:o1.1
+        o1.1 fill 0.16641 @ 60000 #1                   => FILL>FILLED | USDT 90015.4 0
+        buy for 10000 market as o2
+        plan o2: a 0.1 @ 60000
+        state symbol|BTC/USDT HALTED
+        o2.1 fill 0.1 @ 60000 #2                       => FILL>PARTIALLY_FILLED | USDT 80015.4 4000
+        wait 5                                         =>
+        cancel o2                                      => CANCEL_REQUESTED>PENDING_CANCEL CLOSED>CANCELLED:CLIENT_CANCEL | USDT 84015.4 0
     """,
     "an amount of quote that buys nothing": """
         buy for 0.01 market as o1                      => DENIED>DENIED:QUANTITY_TOO_SMALL
         buy for 1000000 market as o2                   => DENIED>DENIED:INSUFFICIENT_FUNDS
+    """,
+    "fill or kill that a venue refuses goes to another": """
+        buy 1 @ 60000 as o1 fok
+        plan o1: a 1 @ 60000
+        o1.1 rejected                                  => CHILD_CLOSED>ROUTING:VENUE_REJECTED route:o1:1:not_a
+        plan o1: b 1 @ 60000
+        o1.2.1 not_sent                                => CHILD_CLOSED>ROUTING:VENUE_REJECTED route:o1:1:not_a:not_b
+        plan o1: nowhere                               => ROUTED>ROUTING:NO_ELIGIBLE_VENUE WAITING>ROUTING:NO_ELIGIBLE_VENUE
+        o1 resumed                                     => REROUTED>ROUTING route:o1:1
+        plan o1: a 1 @ 60000
+        o1.4.1 expired 0                               => CHILD_CLOSED>ROUTING:VENUE_EXPIRED CLOSED>EXPIRED:VENUE_EXPIRED | USDT 100000 0
+    """,
+    "a market order that every venue refuses, again and again, is rejected": """
+        buy 1 market as o1
+        plan o1: a 1 @ 61000
+        o1.1 rejected                                  => CHILD_CLOSED>ROUTING:VENUE_REJECTED route:o1:1:not_a
+        wait 2
+        plan o1: b 1 @ 61000
+        o1.2.1 rejected                                => CHILD_CLOSED>ROUTING:VENUE_REJECTED CLOSED>REJECTED:VENUE_REJECTED | USDT 100000 0
+    """,
+    "no venue: what may rest waits until one is back, across a crash": """
+        buy 1 @ 60000 as o1                            => ACCEPTED>ROUTING
+        plan o1: nowhere                               => ROUTED>ROUTING:NO_ELIGIBLE_VENUE WAITING>ROUTING:NO_ELIGIBLE_VENUE | USDT 39940 60060
+        wait 3600                                      =>
+        crash
+        o1 resumed                                     => REROUTED>ROUTING route:o1:1
+        o1 resumed                                     =>
+        plan o1: nowhere                               => ROUTED>ROUTING:NO_ELIGIBLE_VENUE WAITING>ROUTING:NO_ELIGIBLE_VENUE
+        o1 resumed                                     => REROUTED>ROUTING route:o1:1
+        plan o1: a 1 @ 60000                           => ROUTED>ROUTING
+        o1.3.1 fill 1 @ 60000 #1                       => FILL>FILLED | USDT 40000 0, BTC 3 0
+    """,
+    "no venue: what waits is cancelled, changed, and over in time": """
+        buy 1 @ 60000 as o1
+        plan o1: nowhere
+        cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL CLOSED>CANCELLED:CLIENT_CANCEL disarm:o1 | USDT 100000 0
+        o1 resumed                                     =>
+        buy 1 @ 60000 as o2 until 30
+        plan o2: nowhere
+        modify o2 price 59000                          => MODIFY_REQUESTED>PENDING_MODIFY MODIFIED>ROUTING route:o2:1 | USDT 40941 59059
+        plan o2: nowhere                               => ROUTED>ROUTING:NO_ELIGIBLE_VENUE WAITING>ROUTING:NO_ELIGIBLE_VENUE
+        wait 30                                        => EXPIRING>PENDING_CANCEL:TIME_EXPIRED CLOSED>EXPIRED:TIME_EXPIRED disarm:o2 | USDT 100000 0
+    """,
+    "no venue: what takes at once waits a little": """
+        buy 1 @ 60000 as o1 ioc
+        buy 0.1 market as o2
+        plan o1: nowhere                               => ROUTED>ROUTING:NO_ELIGIBLE_VENUE WAITING>ROUTING:NO_ELIGIBLE_VENUE
+        plan o2: nowhere                               => ROUTED>ROUTING:NO_ELIGIBLE_VENUE WAITING>ROUTING:NO_ELIGIBLE_VENUE
+        wait 1
+        o2 resumed                                     => REROUTED>ROUTING route:o2:0.1
+        plan o2: nowhere                               => ROUTED>ROUTING:NO_ELIGIBLE_VENUE WAITING>ROUTING:NO_ELIGIBLE_VENUE
+        crash
+        wait 1                                         => CLOSED>CANCELLED:NO_ELIGIBLE_VENUE CLOSED>EXPIRED:NO_ELIGIBLE_VENUE disarm:o2 disarm:o1 | USDT 100000 0
+        wait 10                                        =>
+    """,
+    "no venue: a halt holds back what waited": """
+        buy 1 @ 60000 as o1
+        plan o1: nowhere
+        state system HALTED
+        o1 resumed                                     => WAITING>ROUTING:HALTED
+        wait 5                                         =>
+        crash
+        state system ACTIVE
+        wait 1                                         => RELEASED>ROUTING route:o1:1
+    """,
+    "a halt that the router knew of before the account did: the order waits for its end": """
+        buy 1 @ 60000 as o1                            => ACCEPTED>ROUTING
+        buy 0.1 market as o2
+        state system HALTED
+        plan o1: halted                                => ROUTED>ROUTING:HALTED WAITING>ROUTING:HALTED | USDT 33812.85898 66187.14102
+        plan o2: halted                                => ROUTED>ROUTING:HALTED WAITING>ROUTING:HALTED
+        wait 100                                       =>
+        crash
+        cancel o2                                      => CANCEL_REQUESTED>PENDING_CANCEL CLOSED>CANCELLED:CLIENT_CANCEL disarm:o2
+        state system ACTIVE
+        wait 1                                         => RELEASED>ROUTING route:o1:1
+        plan o1: a 1 @ 60000                           => ROUTED>ROUTING
+        o1.2.1 fill 1 @ 60000 #1                       => FILL>FILLED
+    """,
+    "a halt that is over before the account hears of it: the order asks again": """
+        buy for 600 market as o1
+        plan o1: halted                                => ROUTED>ROUTING:HALTED WAITING>ROUTING:HALTED
+        wait 1                                         => RELEASED>ROUTING route:o1:0.00998
+    """,
+    "an order that lay in the router's queue for long ends, what rests does not": """
+        buy 0.1 market as o1
+        buy 0.1 @ 60000 as o2 ioc
+        plan o1: too old                               => ROUTED>ROUTING:TOO_OLD CLOSED>CANCELLED:TOO_OLD
+        plan o2: too old                               => ROUTED>ROUTING:TOO_OLD CLOSED>EXPIRED:TOO_OLD | USDT 100000 0
+    """,
+    "a market order sweeps again, for its time": """
+        buy 1 market as o1
+        plan o1: a 0.4 @ 60000
+        o1.1 fill 0.4 @ 60000 #1                       => FILL>PARTIALLY_FILLED
+        wait 0.25                                      => REROUTED>PARTIALLY_FILLED route:o1:0.6
+        plan o1: a 0.2 @ 60500, b 0.2 @ 60600          => ROUTED>PARTIALLY_FILLED:NO_LIQUIDITY
+        o1.2.1 fill 0.2 @ 60500 #2                     => FILL>PARTIALLY_FILLED
+        wait 5                                         =>
+        o1.2.2 fill 0.2 @ 60600 #3                     => FILL>PARTIALLY_FILLED CLOSED>CANCELLED:NO_LIQUIDITY | BTC 2.8 0, USDT 51780 0
+    """,
+    "a market order that sweeps is cancelled": """
+        buy 1 market as o1
+        plan o1: a 0.4 @ 60000
+        o1.1 fill 0.4 @ 60000 #1                       => FILL>PARTIALLY_FILLED
+        cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL CLOSED>CANCELLED:CLIENT_CANCEL | BTC 2.4 0, USDT 76000 0
+        wait 5                                         =>
     """,
     "post-only rests": """
         buy 1 @ 59000 as o1 post                       => ACCEPTED>ROUTING
@@ -174,10 +330,95 @@ KINDS = {
         sell 1 market as o1 stop 58000 at 10           => ACCEPTED>SCHEDULED
         wait 10                                        => STARTED>ARMED | BTC 1 1
     """,
-    "a stop that is triggered while trading is halted ends": """
+    "once a stop is triggered, its limit is measured from the market": """
+        buy 0.5 @ 61500 as o1 stop 61000
+        quote 69990 70010
+        o1 triggered @ 70000
+        plan o1: a 0.5 @ 61500
+        modify o1 price 70000                          => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.2.1
+        o1.2.1 cancelled 0                             => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED MODIFIED>ROUTING route:o1:0.5
+        plan o1: a 0.5 @ 70000
+        quote 49990 50010
+        modify o1 price 61600                          => MODIFY_DENIED>ROUTING:PRICE_COLLAR
+    """,
+    "a stop that is triggered while trading is halted waits until it goes on": """
         sell 1 market as o1 stop 58000
         state symbol|BTC/USDT HALTED
-        o1 triggered @ 58000                           => TRIGGERED>TRIGGERED CLOSED>DENIED:HALTED | BTC 2 0
+        o1 triggered @ 58000                           => TRIGGERED>TRIGGERED:HALTED | BTC 1 1
+        wait 5                                         =>
+        state symbol|BTC/USDT ACTIVE
+        wait 1                                         => RELEASED>TRIGGERED route:o1:1
+        plan o1: a 1 @ 58000                           => ROUTED>ROUTING
+        wait 5                                         =>
+    """,
+    "a stop that waits for the end of a halt can be cancelled, and is over in time": """
+        sell 0.5 market as o1 stop 58000
+        sell 0.5 @ 57000 as o2 stop 58000 until 10
+        sell 0.5 @ 57000 as o3 stop 58000
+        limits state HALTED
+        o1 triggered @ 58000                           => TRIGGERED>TRIGGERED:HALTED
+        o2 triggered @ 58000                           => TRIGGERED>TRIGGERED:HALTED
+        o3 triggered @ 58000                           => TRIGGERED>TRIGGERED:HALTED
+        crash
+        modify o3 price 56000                          => MODIFY_DENIED>TRIGGERED:HALTED
+        modify o3 quantity 0.6                         => MODIFY_DENIED>TRIGGERED:HALTED
+        cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL CLOSED>CANCELLED:CLIENT_CANCEL | BTC 1 1
+        wait 10                                        => EXPIRING>PENDING_CANCEL:TIME_EXPIRED CLOSED>EXPIRED:TIME_EXPIRED | BTC 1.5 0.5
+        limits state ACTIVE
+        modify o3 price 56000                          => MODIFY_REQUESTED>PENDING_MODIFY MODIFIED>ROUTING route:o3:0.5
+        wait 10                                        =>
+    """,
+    "what a rule but a halt stands against when it is triggered ends, also after a halt": """
+        buy 0.5 market as o1 stop 61000
+        buy 0.5 market as o2 stop 61000
+        state symbol|BTC/USDT REDUCING
+        o1 triggered @ 61000                           => TRIGGERED>TRIGGERED CLOSED>DENIED:REDUCING
+        state symbol|BTC/USDT HALTED
+        o2 triggered @ 61000                           => TRIGGERED>TRIGGERED:HALTED
+        state symbol|BTC/USDT REDUCING
+        wait 1                                         => CLOSED>DENIED:REDUCING | USDT 100000 0
+    """,
+    "the breaker holds a stop that it triggers under, until it half-opens or its time is over": """
+        sell 0.5 market as o1 stop 58000
+        sell 0.5 @ 57000 as o2 stop 58000
+        state breaker|BTC/USDT HALTED market until 30
+        o1 triggered @ 58000                           => TRIGGERED>TRIGGERED:HALTED
+        o2 triggered @ 58000                           => TRIGGERED>TRIGGERED route:o2:0.5
+        buy 0.1 market as o3                           => DENIED>DENIED:HALTED
+        wait 29                                        =>
+        wait 1                                         => RELEASED>TRIGGERED route:o1:0.5
+        quote 59990 60010
+        buy 0.1 market as o4                           => ACCEPTED>ROUTING
+    """,
+    "what venues left waits for the end of a halt": """
+        buy 1 @ 60000 as o1
+        plan o1: a 1 @ 60000
+        state symbol|BTC/USDT HALTED
+        o1.1 fill 0.4 @ 60000 #1
+        o1.1 expired 0.4                               => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED
+        wait 3                                         =>
+        crash
+        state symbol|BTC/USDT ACTIVE
+        wait 1                                         => RELEASED>PARTIALLY_FILLED route:o1:0.6
+        plan o1: a 0.6 @ 60000
+        o1.2.1 fill 0.6 @ 60000 #2                     => FILL>FILLED | USDT 40000 0
+    """,
+    "slices wait for the end of a halt": """
+        buy 1 @ 60000 as o1 twap 4 over 40
+        sell 1 @ 60000 as o2 iceberg 0.4
+        plan o1: a 0.25 @ 60000
+        plan o2: a 0.4 @ 60000
+        o1.1 fill 0.25 @ 60000 #1
+        state system HALTED
+        o2.1 fill 0.4 @ 60000 #2                       => FILL>PARTIALLY_FILLED
+        wait 10                                        =>
+        state system ACTIVE
+        wait 1                                         => RELEASED>PARTIALLY_FILLED route:o2:0.4
+        wait 9                                         => RELEASED>PARTIALLY_FILLED route:o1:0.5
+        plan o1: a 0.5 @ 60000
+        o1.2.1 fill 0.5 @ 60000 #3
+        state system HALTED
+        wait 10                                        => RELEASED>PARTIALLY_FILLED:HALTED CLOSED>EXPIRED:HALTED
     """,
     "a cancel between trigger and plan": """
         sell 1 market as o1 stop 58000
@@ -311,6 +552,35 @@ KINDS = {
         o1.2.1 fill 0.3 @ 60000 #1                     => FILL>PARTIALLY_FILLED
         o1.2.1 expired 0.3                             => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED CLOSED>EXPIRED:IOC_REMAINDER | USDT 82000 0
     """,
+    "a market TWAP's slices are each protected by the market as it is": """
+        buy 1 market as o1 twap 4 over 40              => ACCEPTED>ROUTING RELEASED>ROUTING | USDT 38728.5898 61271.4102
+        plan o1: a 0.25 @ 61000
+        o1.1 fill 0.25 @ 60000 #1                      => FILL>PARTIALLY_FILLED | USDT 39046.44235 45953.55765
+        quote 64000 64100
+        wait 10                                        => RELEASED>PARTIALLY_FILLED route:o1:0.25 | USDT 35914.4635 49085.5365
+        plan o1: a 0.25 @ 65000
+        wait 10                                        => RELEASED>PARTIALLY_FILLED route:o1:0.25
+        quote 50000 50100
+        plan o1: a 0.25 @ 65000
+        o1.2.1 fill 0.25 @ 65000 #2
+        o1.3.1 expired 0                               => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED
+        quote 50000 50100
+        wait 10                                        => RELEASED>PARTIALLY_FILLED route:o1:0.5 | USDT 43173.449 25576.551
+        plan o1: a 0.5 @ 50500
+        o1.4.1 fill 0.5 @ 50100 #3                     => FILL>FILLED | USDT 43700 0, BTC 3 0
+        buy for 1000 market as o2 twap 2 over 10       => DENIED>DENIED:NOT_SUPPORTED
+        buy 1 market as o3 fok twap 2 over 10          => DENIED>DENIED:NOT_SUPPORTED
+    """,
+    "a market TWAP's slice waits for a price, and goes by the old one where more cannot be reserved": """
+        withdraw 38000 USDT
+        buy 1 market as o1 twap 3 over 210             => ACCEPTED>ROUTING RELEASED>ROUTING | USDT 728.5898 61271.4102
+        plan o1: a 0.33333 @ 61000
+        o1.1 fill 0.33333 @ 60000 #1                   => FILL>PARTIALLY_FILLED
+        wait 70                                        =>
+        wait 69                                        =>
+        quote 70000 70010
+        wait 1                                         => RELEASED>PARTIALLY_FILLED route:o1:0.66667 | USDT 1152.38896196 40847.81103804
+    """,
     "a TWAP waits for a plan, and never asks twice": """
         buy 1 @ 60000 as o1 twap 2 over 10
         wait 5                                         =>
@@ -327,6 +597,22 @@ KINDS = {
         cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL CLOSED>CANCELLED:CLIENT_CANCEL | USDT 85000 0
         wait 40                                        =>
     """,
+    "a TWAP that is changed after its last slice asks for the rest at once": """
+        buy 1 @ 60000 as o1 twap 1 over 10
+        plan o1: a 1 @ 60000
+        o1.1 fill 0.3 @ 60000 #1
+        modify o1 price 59000                          => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.1
+        o1.1 cancelled 0.3                             => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED MODIFIED>PARTIALLY_FILLED RELEASED>PARTIALLY_FILLED route:o1:0.7
+        plan o1: a 0.7 @ 59000
+        o1.2.1 expired 0                               => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED CLOSED>EXPIRED:IOC_REMAINDER | USDT 82000 0
+    """,
+    "a TWAP that a venue would not cancel goes on with the slice that was due meanwhile": """
+        buy 1 @ 60000 as o1 twap 2 over 10
+        plan o1: a 0.5 @ 60000
+        cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL ask:o1.1
+        wait 5                                         =>
+        o1.1 cancel_rejected                           => CANCEL_REJECTED>ROUTING RELEASED>ROUTING route:o1:0.5
+    """,
     "an iceberg shows a slice at a time": """
         sell 1 @ 60000 as o1 iceberg 0.4               => ACCEPTED>ROUTING | BTC 1 1
         plan o1: a 0.4 @ 60000
@@ -337,12 +623,181 @@ KINDS = {
         plan o1: a 0.2 @ 60000
         o1.3.1 fill 0.2 @ 60000 #3                     => FILL>FILLED | BTC 1 0, USDT 160000 0
     """,
+    "an iceberg has all its attempts with each slice": """
+        sell 1.2 @ 60000 as o1 iceberg 0.1
+        plan o1: a 0.1 @ 60000
+        o1.1 expired 0
+        plan o1: a 0.1 @ 60000
+        o1.2.1 fill 0.1 @ 60000 #1
+        plan o1: a 0.1 @ 60000
+        o1.3.1 expired 0
+        plan o1: a 0.1 @ 60000
+        o1.4.1 fill 0.1 @ 60000 #3
+        plan o1: a 0.1 @ 60000
+        o1.5.1 expired 0
+        plan o1: a 0.1 @ 60000
+        o1.6.1 fill 0.1 @ 60000 #5
+        plan o1: a 0.1 @ 60000
+        o1.7.1 expired 0
+        plan o1: a 0.1 @ 60000
+        o1.8.1 fill 0.1 @ 60000 #7
+        plan o1: a 0.1 @ 60000
+        o1.9.1 expired 0
+        plan o1: a 0.1 @ 60000
+        o1.10.1 fill 0.1 @ 60000 #9
+        plan o1: a 0.1 @ 60000
+        o1.11.1 expired 0
+        plan o1: a 0.1 @ 60000
+        o1.12.1 fill 0.1 @ 60000 #11
+        plan o1: a 0.1 @ 60000
+        o1.13.1 expired 0
+        plan o1: a 0.1 @ 60000
+        o1.14.1 fill 0.1 @ 60000 #13
+        plan o1: a 0.1 @ 60000
+        o1.15.1 expired 0
+        plan o1: a 0.1 @ 60000
+        o1.16.1 fill 0.1 @ 60000 #15
+        plan o1: a 0.1 @ 60000
+        o1.17.1 expired 0
+        plan o1: a 0.1 @ 60000
+        o1.18.1 fill 0.1 @ 60000 #17
+        plan o1: a 0.1 @ 60000
+        o1.19.1 expired 0
+        plan o1: a 0.1 @ 60000
+        o1.20.1 fill 0.1 @ 60000 #19
+        plan o1: a 0.1 @ 60000
+        o1.21.1 expired 0                              => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED route:o1:0.1
+    """,
+    "what one child missed goes out again while another rests": """
+        buy 1 @ 60000 as o1
+        plan o1: a 0.4 @ 60000, b 0.6 @ 60000
+        o1.2 accepted
+        o1.1 expired 0                                 => CHILD_CLOSED>WORKING:VENUE_EXPIRED route:o1:0.4 | USDT 39940 60060
+        o1.2 fill 0.1 @ 60000 #1                       => FILL>PARTIALLY_FILLED
+        plan o1: b 0.4 @ 60000
+        o1.2.1 fill 0.4 @ 60000 #2                     => FILL>PARTIALLY_FILLED
+        o1.2 expired 0.1                               => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED route:o1:0.5
+    """,
+    "a market order's refused part does not wait for a child of which nothing is known": """
+        buy 1 market as o1
+        plan o1: a 0.4 @ 60010, b 0.6 @ 60010
+        o1.2 unknown
+        o1.1 not_sent                                  => CHILD_CLOSED>ROUTING:VENUE_REJECTED route:o1:0.4:not_a
+    """,
+    "a part that no venue can take goes out when one is back, while another rests": """
+        buy 1 @ 60000 as o1
+        plan o1: a 0.4 @ 60000, b 0.6 @ 60000
+        o1.1 expired 0                                 => CHILD_CLOSED>ROUTING:VENUE_EXPIRED route:o1:0.4
+        plan o1: nowhere                               => ROUTED>ROUTING:NO_ELIGIBLE_VENUE
+        o1 resumed                                     => REROUTED>ROUTING route:o1:0.4
+        plan o1: nowhere
+        cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL ask:o1.2 disarm:o1
+    """,
+    "what is missed during a halt goes out after it, while another rests": """
+        buy 1 @ 60000 as o1
+        plan o1: a 0.4 @ 60000, b 0.6 @ 60000
+        state system HALTED
+        o1.1 expired 0                                 => CHILD_CLOSED>ROUTING:VENUE_EXPIRED
+        o1.2 fill 0.1 @ 60000 #1                       => FILL>PARTIALLY_FILLED
+        state system ACTIVE
+        wait 1                                         => RELEASED>PARTIALLY_FILLED route:o1:0.4
+    """,
+    "the router knew of a halt, while another part rests: the rest waits for its end": """
+        buy 1 @ 60000 as o1
+        plan o1: a 0.4 @ 60000, b 0.6 @ 60000
+        o1.1 expired 0                                 => CHILD_CLOSED>ROUTING:VENUE_EXPIRED route:o1:0.4
+        state system HALTED
+        plan o1: halted                                => ROUTED>ROUTING:HALTED WAITING>ROUTING:HALTED
+        o1.2 fill 0.1 @ 60000 #1                       => FILL>PARTIALLY_FILLED
+        wait 3                                         =>
+        crash
+        state system ACTIVE
+        wait 1                                         => RELEASED>PARTIALLY_FILLED route:o1:0.4
+        plan o1: halted                                => ROUTED>PARTIALLY_FILLED:HALTED WAITING>PARTIALLY_FILLED:HALTED
+        cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL ask:o1.2 disarm:o1
+        o1.2 cancelled 0.1                             => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED CLOSED>CANCELLED:CLIENT_CANCEL | USDT 94000 0
+    """,
+    "what waits for a halt's end or a venue while another part rests is given up when only sales are taken": """
+        buy 1 @ 60000 as o1
+        plan o1: a 0.4 @ 60000, b 0.6 @ 60000
+        o1.1 expired 0
+        plan o1: halted                                => ROUTED>ROUTING:HALTED WAITING>ROUTING:HALTED
+        state system REDUCING
+        wait 1                                         => RELEASED>ROUTING:REDUCING
+        o1.2 expired 0                                 => CHILD_CLOSED>ROUTING:VENUE_EXPIRED CLOSED>EXPIRED:REDUCING
+        state system ACTIVE
+        buy 1 @ 60000 as o2
+        plan o2: a 0.4 @ 60000, b 0.6 @ 60000
+        o2.1 expired 0
+        plan o2: nowhere
+        state system REDUCING
+        o2 resumed                                     => RELEASED>ROUTING:REDUCING
+        o2.2 fill 0.6 @ 60000 #1                       => FILL>PARTIALLY_FILLED CLOSED>EXPIRED:REDUCING | USDT 64000 0
+    """,
+    "a change that a venue refuses: what waited for a venue is asked for anew": """
+        buy 1 @ 60000 as o1
+        plan o1: a 0.4 @ 60000, b 0.6 @ 60000
+        o1.1 expired 0
+        plan o1: nowhere
+        modify o1 price 59000                          => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.2
+        o1 resumed                                     =>
+        o1.2 cancel_rejected                           => CANCEL_REJECTED>ROUTING MODIFY_REJECTED>ROUTING route:o1:0.4
+    """,
+    "a cancel that a venue refuses: what waited for a venue stays back, and the order ends with the rest": """
+        buy 1 @ 60000 as o1
+        plan o1: a 0.4 @ 60000, b 0.6 @ 60000
+        o1.1 expired 0
+        plan o1: nowhere
+        cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL ask:o1.2 disarm:o1
+        o1.2 cancel_rejected                           => CANCEL_REJECTED>ROUTING
+        o1.2 cancelled 0                               => CHILD_CLOSED>ROUTING:VENUE_CANCELLED CLOSED>CANCELLED:VENUE_CANCELLED | USDT 100000 0
+    """,
+    "a change under way counts against the position that may be held": """
+        limits position:BTC 5
+        buy 0.5 @ 60000 as o1
+        plan o1: a 0.5 @ 60000
+        modify o1 quantity 3 price 10000               => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.1
+        buy 0.5 @ 60000 as o2                          => DENIED>DENIED:POSITION_LIMIT
+    """,
+    "the strictest counts: what a halt stops waits, though only sales are taken beside": """
+        buy 1 @ 60000 as o1
+        plan o1: a 1 @ 60000
+        limits state REDUCING
+        state system HALTED
+        o1.1 expired 0                                 => CHILD_CLOSED>ROUTING:VENUE_EXPIRED
+        buy 1 @ 10000 as o2                            => DENIED>DENIED:HALTED
+        limits state ACTIVE
+        state system ACTIVE
+        wait 1                                         => RELEASED>ROUTING route:o1:1
+    """,
+    "a stop may be made smaller and moved away in a halt, not closer": """
+        sell 1 market as o1 stop 59000
+        state system HALTED
+        modify o1 stop 59500                           => MODIFY_DENIED>ARMED:HALTED
+        modify o1 stop 58500 quantity 0.5              => MODIFIED>ARMED disarm:o1 route:o1:0.5 | BTC 1.5 0.5
+    """,
+    "a change that one of two venues refuses: what the other gave back goes out again": """
+        buy 1 @ 60000 as o1
+        plan o1: a 0.4 @ 60000, b 0.6 @ 60000
+        modify o1 price 59000                          => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.1 ask:o1.2
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED
+        o1.2 cancel_rejected                           => CANCEL_REJECTED>ROUTING MODIFY_REJECTED>ROUTING route:o1:0.4 | USDT 39940 60060
+    """,
     "an iceberg is changed: its slice is recalled": """
         sell 1 @ 60000 as o1 iceberg 0.4
         plan o1: a 0.4 @ 60000
         o1.1 fill 0.1 @ 60000 #1
         modify o1 price 60500 quantity 0.8             => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.1
         o1.1 cancelled 0.1                             => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED MODIFIED>PARTIALLY_FILLED route:o1:0.4 | BTC 1.2 0.7
+    """,
+    "an iceberg that is changed between two slices shows one": """
+        sell 1 @ 60000 as o1 iceberg 0.4
+        plan o1: a 0.4 @ 60000
+        modify o1 price 60500                          => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.1
+        o1.1 fill 0.4 @ 60000 #1                       => FILL>PENDING_MODIFY MODIFIED>PARTIALLY_FILLED route:o1:0.4
+        plan o1: a 0.4 @ 60500
+        o1.2.1 fill 0.1 @ 60500 #2                     => FILL>PARTIALLY_FILLED
+        wait 1                                         =>
     """,
     "an iceberg whose slice the venue cancels ends": """
         sell 1 @ 60000 as o1 iceberg 0.4
@@ -355,7 +810,7 @@ KINDS = {
         plan o1: a 0.1 @ 60000
         state system HALTED
         buy 0.1 @ 60000 as o2                          => DENIED>DENIED:HALTED
-        modify o1 price 59000                          => MODIFY_DENIED>ROUTING:HALTED
+        modify o1 price 60001                          => MODIFY_DENIED>ROUTING:HALTED
         cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL ask:o1.1
         state system ACTIVE
         buy 0.1 @ 60000 as o3                          => ACCEPTED>ROUTING
@@ -364,6 +819,85 @@ KINDS = {
         state symbol|BTC/USDT REDUCING
         buy 0.1 @ 60000 as o1                          => DENIED>DENIED:REDUCING
         sell 0.1 @ 60000 as o2                         => ACCEPTED>ROUTING
+    """,
+    "a bulk order has so many parts at most, as its record must bear": """
+        buy 1 @ 60000 as o1 iceberg 0.0001             => DENIED>DENIED:TOO_MANY_PARTS
+        buy 0.5 @ 60000 as o2 iceberg 0.0001           => ACCEPTED>ROUTING
+        plan o2: a 0.0001 @ 60000
+        modify o2 quantity 0.51                        => MODIFY_DENIED>ROUTING:TOO_MANY_PARTS
+        modify o2 quantity 0.49                        => MODIFY_REQUESTED>PENDING_MODIFY ask:o2.1
+        sell 1 @ 60000 as o3 twap 626 over 700         => DENIED>DENIED:TOO_MANY_PARTS
+        sell 1 @ 60000 as o4 twap 625 over 700         => ACCEPTED>ROUTING RELEASED>ROUTING
+        sell 1 @ 60000 as o5 twap 0 over 700           => DENIED>DENIED:INVALID_SLICES
+        sell 1 @ 60000 as o6 iceberg 0.0001 at 10      => DENIED>DENIED:TOO_MANY_PARTS
+        sell 0.5 @ 60000 as o7 iceberg 0.0001 at 10    => ACCEPTED>SCHEDULED
+        modify o7 quantity 1                           => MODIFY_DENIED>SCHEDULED:TOO_MANY_PARTS
+    """,
+    "a change that meets a halt waits for its end with nothing at a venue": """
+        buy 0.5 @ 60000 as o1
+        plan o1: a 0.5 @ 60000
+        o1.1 accepted
+        modify o1 price 59000                          => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.1
+        state system HALTED
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED WAITING>PENDING_MODIFY:HALTED
+        wait 3                                         =>
+        crash
+        state system ACTIVE
+        wait 1                                         => RELEASED>PENDING_MODIFY MODIFIED>ROUTING route:o1:0.5
+        plan o1: a 0.5 @ 59000
+        wait 5                                         =>
+    """,
+    "a change that waits for the end of a halt can be cancelled, and is over in time": """
+        buy 0.5 @ 60000 as o1
+        plan o1: a 0.5 @ 60000
+        modify o1 price 59000
+        sell 0.5 @ 60000 as o2 until 10
+        plan o2: a 0.5 @ 60000
+        modify o2 price 61000
+        state symbol|BTC/USDT HALTED
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED WAITING>PENDING_MODIFY:HALTED
+        o2.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED WAITING>PENDING_MODIFY:HALTED
+        cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL CLOSED>CANCELLED:CLIENT_CANCEL | USDT 100000 0
+        wait 10                                        => EXPIRING>PENDING_CANCEL:TIME_EXPIRED CLOSED>EXPIRED:TIME_EXPIRED | BTC 2 0
+        state symbol|BTC/USDT ACTIVE
+        wait 3                                         =>
+    """,
+    "a change that another rule has come to stand against ends its order, also after a halt": """
+        buy 0.5 @ 60000 as o1
+        plan o1: a 0.5 @ 60000
+        modify o1 price 60001
+        buy 0.5 @ 60000 as o2
+        plan o2: a 0.5 @ 60000
+        modify o2 price 60001
+        limits sanctioned yes
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED CLOSED>CANCELLED:SANCTIONED
+        limits sanctioned no state HALTED
+        o2.1 cancelled 0.1                             => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED
+        o2.1 fill 0.1 @ 60000 #1                       => FILL>PENDING_MODIFY WAITING>PENDING_MODIFY:HALTED
+        limits state REDUCING
+        wait 1                                         => CLOSED>CANCELLED:REDUCING | USDT 94000 0
+    """,
+    "a buy may be made smaller while only sales are taken, and in a halt": """
+        buy 1 @ 60000 as o1
+        plan o1: a 1 @ 60000
+        state symbol|BTC/USDT REDUCING
+        modify o1 quantity 0.5 price 60001             => MODIFY_DENIED>ROUTING:REDUCING
+        modify o1 quantity 1.1 price 59000             => MODIFY_DENIED>ROUTING:REDUCING
+        modify o1 quantity 0.5                         => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.1
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED MODIFIED>ROUTING route:o1:0.5
+        plan o1: a 0.5 @ 60000
+        modify o1 price 59000                          => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.2.1
+        o1.2.1 cancelled 0                             => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED MODIFIED>ROUTING route:o1:0.5
+        plan o1: a 0.5 @ 59000
+        state symbol|BTC/USDT HALTED
+        modify o1 quantity 0.6                         => MODIFY_DENIED>ROUTING:HALTED
+        modify o1 quantity 0.2                         => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.3.1
+        o1.3.1 cancelled 0                             => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED WAITING>PENDING_MODIFY:HALTED
+        state symbol|BTC/USDT REDUCING
+        wait 1                                         => MODIFIED>ROUTING route:o1:0.2
+        plan o1: a 0.2 @ 59000
+        limits sanctioned yes
+        modify o1 quantity 0.1                         => MODIFY_DENIED>ROUTING:SANCTIONED
     """,
     "the breaker halts market orders, then lets them in with half the collar": """
         state breaker|BTC/USDT HALTED market
@@ -375,15 +909,36 @@ KINDS = {
     "an account is halted, sanctioned, or not known well enough": """
         limits state HALTED                            => LIMITS_SET>INITIALIZED
         sell 0.1 @ 60000 as o1                         => DENIED>DENIED:HALTED
-        limits sanctioned yes                          => LIMITS_SET>INITIALIZED
+        limits sanctioned yes state ACTIVE             => LIMITS_SET>INITIALIZED
         sell 0.1 @ 60000 as o2                         => DENIED>DENIED:SANCTIONED
         withdraw 1 USDT                                => TRANSFER_DENIED>INITIALIZED:SANCTIONED
-        limits min_tier 2 kyc_tier 1                   => LIMITS_SET>INITIALIZED
+        hold 1 USDT as h1                              => TRANSFER_DENIED>INITIALIZED:SANCTIONED
+        limits min_tier 2 kyc_tier 1 unset sanctioned                   => LIMITS_SET>INITIALIZED
         sell 0.1 @ 60000 as o3                         => DENIED>DENIED:KYC_TIER
         limits kyc_tier 2 min_tier 2
         sell 0.1 @ 60000 as o4                         => ACCEPTED>ROUTING
         limits max_quantity -1                         => LIMITS_DENIED>INITIALIZED:INVALID_LIMITS
         sell 0.1 @ 60000 as o5 by ann                  => DENIED>DENIED:UNKNOWN_ACCOUNT
+    """,
+    "a limit stays until it is set again or unset": """
+        limits sanctioned yes kyc_tier 1               => LIMITS_SET>INITIALIZED
+        limits max_open_orders 1                       => LIMITS_SET>INITIALIZED
+        buy 0.1 @ 60000 as o1                          => DENIED>DENIED:SANCTIONED
+        limits sanctioned no state HALTED              => LIMITS_SET>INITIALIZED
+        limits position:BTC 2.2
+        crash
+        buy 0.1 @ 60000 as o2                          => DENIED>DENIED:HALTED
+        limits state ACTIVE position:ETH 1 min_tier 1
+        buy 0.3 @ 60000 as o3                          => DENIED>DENIED:POSITION_LIMIT
+        buy 0.1 @ 60000 as o4                          => ACCEPTED>ROUTING
+        buy 0.1 @ 60000 as o5                          => DENIED>DENIED:TOO_MANY_OPEN_ORDERS
+        limits unset max_open_orders,position.BTC      => LIMITS_SET>INITIALIZED
+        buy 0.3 @ 60000 as o6                          => ACCEPTED>ROUTING
+        limits unset kyc_tier                          => LIMITS_SET>INITIALIZED
+        buy 0.1 @ 60000 as o7                          => DENIED>DENIED:KYC_TIER
+        limits unset everything                        => LIMITS_DENIED>INITIALIZED:INVALID_LIMITS
+        limits kyc_tier 1 unset kyc_tier               => LIMITS_DENIED>INITIALIZED:INVALID_LIMITS
+        limits position:BTC 1 unset position.BTC       => LIMITS_DENIED>INITIALIZED:INVALID_LIMITS
     """,
     "limits of an order are set for an account": """
         limits max_quantity 0.5 max_notional 20000 collar 0.01
@@ -408,6 +963,18 @@ KINDS = {
         wait 86400
         quote 59990 60010
         buy 0.1 @ 60000 as o4                          => ACCEPTED>ROUTING
+    """,
+    "the day counts what went in, whether there is a limit or not": """
+        buy 1 @ 60000 as o1                            => ACCEPTED>ROUTING
+        limits max_day_notional 150000
+        buy 0.7 @ 60000 as o2                          => DENIED>DENIED:INSUFFICIENT_FUNDS
+        sell 0.5 @ 60000 as o3                         => ACCEPTED>ROUTING
+        modify o3 quantity 2.1                         => MODIFY_DENIED>ROUTING:DAILY_NOTIONAL
+        limits unset max_day_notional
+        modify o3 quantity 2.1                         => MODIFY_DENIED>ROUTING:INSUFFICIENT_FUNDS
+        limits max_day_notional 100000
+        sell 0.16 @ 60000 as o4                        => ACCEPTED>ROUTING
+        sell 0.01 @ 60000 as o5                        => DENIED>DENIED:DAILY_NOTIONAL
     """,
     "so much of an asset may be held and bought": """
         limits position:BTC 2.2
@@ -458,4 +1025,57 @@ KINDS = {
 def test_order_kind(name: str) -> None:
     scenario = Scenario()
     scenario.run(FUNDS + KINDS[name])
+    assert_adds_up(scenario)
+
+
+def test_post_only_is_asked_of_the_router_as_such() -> None:
+    """From there it is the child's and the venue's: see the tests of routing, and the conformance suite of the venues."""
+    scenario = Scenario()
+    scenario.run(FUNDS + "buy 1 @ 59000 as o1 post\nbuy 1 @ 50 as o2\n")
+    assert [r.post_only for r in scenario.driver.records("orders.routable")] == [True, None]
+
+
+def test_orders_that_went_out_late_know_what_the_market_was() -> None:
+    """A stop, and one that waited for a venue, are planned first by a later attempt than the first: their fills say what the market was then."""
+    scenario = Scenario()
+    scenario.run(FUNDS + "sell 1 market as o1 stop 58000\no1 triggered @ 57999\nbuy 0.1 @ 60000 as o2\n")
+    ids = {r.order_id: r.attempt for r in scenario.driver.records("orders.routable") if isinstance(r, RouteRequest)}
+    assert sorted(ids.values()) == [1, 2]
+    nowhere = {"reason": "NO_ELIGIBLE_VENUE", "arrival_mid": None}
+    stop, waits = (scenario.order_id("acct", "o1"), scenario.order_id("acct", "o2"))
+    feed = scenario.driver.feed
+    market = {"arrival_mid": units("57990"), "best_single_price": units("57980")}
+    one = planned("o1.x", "a", units("1"), units("57000"))
+    feed(ACKS, "acct", plan("acct", stop, [one], 0, attempt=2, **market))
+    feed(ACKS, "acct", plan("acct", waits, [], units("0.1"), attempt=1, **nowhere))
+    scenario.driver.run()
+    scenario.run("o2 resumed")
+    one = planned("o2.x", "a", units("0.1"), units("60000"))
+    feed(ACKS, "acct", plan("acct", waits, [one], 0, attempt=2, **market))
+    scenario.driver.run()
+    scenario.run("o1.x fill 1 @ 57980 #1\no2.x fill 0.1 @ 57990 #2")
+    fills = scenario.driver.records("fills")
+    assert [(f.arrival_mid, f.best_single_price) for f in fills] == [(units("57990"), units("57980"))] * 2
+
+
+def test_an_order_ends_before_it_outgrows_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With thousands of parts this takes minutes, so it is three here. What is filled counts, the rest is given back."""
+    monkeypatch.setattr("streams.domain.leftovers.MOST_CHILDREN", 3)
+    scenario = Scenario()
+    scenario.run(
+        FUNDS
+        + """
+        sell 1 @ 60000 as o1 iceberg 0.2
+        plan o1: a 0.1 @ 60000, b 0.1 @ 60000
+        o1.1 fill 0.1 @ 60000 #1
+        o1.2 fill 0.1 @ 60000 #2                       => FILL>PARTIALLY_FILLED RELEASED>PARTIALLY_FILLED route:o1:0.2
+        plan o1: a 0.2 @ 60000
+        o1.2.1 fill 0.2 @ 60000 #3                     => FILL>PARTIALLY_FILLED CLOSED>EXPIRED:TOO_MANY_PARTS | BTC 1.6 0
+        sell 0.3 @ 60000 as o2
+        plan o2: a 0.1 @ 60000, b 0.1 @ 60000, a 0.1 @ 60000
+        o2.1 expired 0
+        o2.2 fill 0.1 @ 60000 #4
+        o2.3 fill 0.1 @ 60000 #5                       => FILL>PARTIALLY_FILLED CLOSED>EXPIRED:VENUE_EXPIRED | BTC 1.4 0
+    """
+    )
     assert_adds_up(scenario)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -29,10 +30,12 @@ from schemas.records import (
     VenueHealth,
     VenueStatus,
 )
-from streams.agents.router import ARMED, STOPS, router_agent
+from streams.agents.held import ARMED, STOPS
+from streams.agents.router import router_agent
 from streams.domain.consolidated import same_market
 from streams.domain.terms import RoutingSettings
-from streams.engine.driver import Driver
+from streams.engine import driver
+from streams.engine.driver import Abort, Crash, Driver
 
 SCALE = 100_000_000
 SYMBOL = "BTC/USDT"
@@ -66,8 +69,8 @@ def instrument(venue: str, **changes: Any) -> Instrument:
 class Market:
     """A driver with two venues, and words to write books and orders with."""
 
-    def __init__(self, partitions: int = 1) -> None:
-        self.driver = Driver(router_agent(RoutingSettings()), now=START, partitions=partitions)
+    def __init__(self, partitions: int = 1, settings: RoutingSettings | None = None) -> None:
+        self.driver = Driver(router_agent(settings or RoutingSettings(slack_rate=0)), now=START, partitions=partitions)
         self.ids = {"alpha": 100, "beta": 100}
         self.orders = 0
         for venue in self.ids:
@@ -122,7 +125,7 @@ class Market:
         return f"order{self.orders}"
 
     def plans(self) -> list[RoutePlan]:
-        return self.driver.records("exchange.acks")
+        return [r for r in self.driver.records("exchange.acks") if isinstance(r, RoutePlan)]
 
     def children(self, order_id: str) -> dict[str, tuple[int, int]]:
         children: list[ChildOrder] = self.driver.records("venue.orders")
@@ -235,6 +238,28 @@ def test_a_silent_feed_leaves_quote_and_routing(market: Market) -> None:
     market.driver.run()
     market.driver.advance(11 * SECOND)
     assert [q.venues for q in market.quotes()[-2:]] == [1, 0], "the timer lives again after a crash"
+
+
+@pytest.mark.parametrize("age", [10, 3600])
+@pytest.mark.parametrize("heard", [5, 50])
+def test_a_quote_of_an_unchanged_market_is_said_again_while_it_has_books(age: int, heard: int) -> None:
+    """Whoever prices an order by the last quote refuses one that is older than a minute."""
+    market = Market(settings=RoutingSettings(book_age_us=age * SECOND, slack_rate=0))
+    began = market.driver.now
+    for second in range(300):
+        if second % heard == 0:
+            market.book("alpha", {"99.9": 5}, {"100.1": 1})
+        market.driver.run()
+        market.driver.advance(SECOND)
+    quotes = market.quotes()
+    if age > heard:
+        assert {(q.venues, q.ask) for q in quotes} == {(1, units("100.1"))}
+        gaps = [later.at - earlier.at for earlier, later in pairwise(quotes)]
+        assert max(gaps) <= 20 * SECOND and quotes[-1].at >= market.driver.now - 20 * SECOND
+        assert len(quotes) <= (market.driver.now - began) // (min(age, 20) * SECOND) + 2, "and not with each update"
+    else:
+        assert [q.venues for q in quotes][:4] == [1, 0, 1, 0], "a market without books is not said again"
+        assert len(quotes) == 12
 
 
 def test_the_age_of_a_book_is_watched_after_an_aborted_batch() -> None:
@@ -404,6 +429,7 @@ STEPS = st.lists(
         st.tuples(st.just("gap"), st.sampled_from(["alpha", "beta"]), st.integers(0, 9), st.integers(1, 3)),
         st.tuples(st.just("order"), st.sampled_from(["alpha", "beta"]), st.integers(1, 30), st.just(0)),
         st.tuples(st.sampled_from(["run", "abort", "crash", "wait"]), st.just(""), st.just(0), st.just(0)),
+        st.tuples(st.just("fail"), st.sampled_from(driver.STEPS), st.integers(0, 1), st.just(0)),
     ),
     max_size=40,
 )
@@ -424,6 +450,8 @@ def play(steps: list[tuple[str, str, int, int]], faults: bool) -> Market:
                 market.order(n / 10, 101, time_in_force=TimeInForce.GTC, order_type=OrderType.LIMIT)
             case "abort" if faults:
                 market.driver.prepare()
+            case "fail" if faults:
+                market.driver.fail(venue, Crash if n else Abort)
             case "crash" if faults:
                 market.driver.crash()
             case "wait":
@@ -454,12 +482,17 @@ def test_crashes_and_aborts_lose_and_double_nothing(steps: list[tuple[str, str, 
 # ---- stops
 
 
-def _trade(market: Market, price: float) -> None:
+def _trade(market: Market, price: float, late: int = 0) -> None:
     market.driver.feed(
         "market.trades",
         SYMBOL,
         Trade(
-            venue="alpha", symbol=SYMBOL, trade_id="t", price=units(price), quantity=1, received_at=market.driver.now
+            venue="alpha",
+            symbol=SYMBOL,
+            trade_id="t",
+            price=units(price),
+            quantity=1,
+            received_at=market.driver.now - late,
         ),
     )
 
@@ -520,3 +553,43 @@ def test_trades_of_a_batch_come_before_its_stops(market: Market) -> None:
     market.order(1, stop_price=units(101))
     market.driver.run()
     assert _statuses(market) == []
+
+
+def test_a_trade_from_before_a_stop_was_armed_does_not_trigger_it(market: Market) -> None:
+    """Trades that come late, or are read late: the price was there before the stop was asked for."""
+    stop = market.order(1, stop_price=units(101), accepted_at=0, asked_at=market.driver.now)
+    other = market.order(1, stop_price=units(101), accepted_at=0, asked_at=market.driver.now - 2)
+    market.driver.run()
+    _trade(market, 150, late=1)
+    market.driver.run()
+    assert [s[0] for s in _statuses(market)] == [other]
+    market.driver.crash()
+    _trade(market, 150, late=1)
+    market.driver.run()
+    assert [s[0] for s in _statuses(market)] == [other]
+    _trade(market, 102)
+    market.driver.run()
+    assert [s[0] for s in _statuses(market)] == [other, stop]
+
+
+def test_a_router_that_triggers_by_the_mid_looks_at_no_trade() -> None:
+    market = Market(settings=RoutingSettings(trigger="MID"))
+    market.book("alpha", {"99": 5}, {"101": 5})
+    market.driver.run()
+    buy = market.order(1, stop_price=units(102), asked_at=market.driver.now)
+    sell = market.order(1, price=1, side=Side.SELL, stop_price=units(98), asked_at=market.driver.now)
+    market.driver.run()
+    _trade(market, 150)
+    _trade(market, 50)
+    market.book("beta", {"99.5": 1}, {"103": 1})
+    market.driver.run()
+    assert _statuses(market) == []
+    market.driver.crash()
+    market.book("alpha", {"101": 5}, {"103": 5})
+    market.driver.prepare()
+    market.driver.run()
+    assert _statuses(market) == [(buy, 0, RouteStatusKind.TRIGGERED, units(102))]
+    for venue in ("alpha", "beta"):
+        market.book(venue, {"96": 5}, {"97": 5})
+    market.driver.run()
+    assert _statuses(market)[1:] == [(sell, 0, RouteStatusKind.TRIGGERED, units("96.5"))]

@@ -18,12 +18,13 @@ def tell(words: str) -> None:
 def test_every_kind_of_fault_once_and_each_record_counts_once(tmp_path: Path) -> None:
     found = run(Plan(records=150_000, faults=len(KINDS), seed=7), tmp_path / "home", tell)
     assert (found["lost"], found["duplicated"], found["violations"], found["unresolved"]) == (0, 0, 0, 0), found
-    assert len(found["faults"]) >= len(KINDS) - 2  # a worker may be on its way up when its turn comes
+    assert len(found["faults"]) >= len(KINDS) - 2, found["faults"]  # a worker may be on its way up when its turn comes
+    assert sum(found["faults"].values()) == len(KINDS)
 
 
 @pytest.mark.timeout(400)
 def test_without_transactions_the_proof_fails(tmp_path: Path) -> None:
     found = run(
-        Plan(records=60_000, faults=4, seed=7, transactions=False, kinds=("kill_produced",)), tmp_path / "home", tell
+        Plan(records=40_000, faults=2, seed=7, transactions=False, kinds=("kill_produced",)), tmp_path / "home", tell
     )
     assert found["duplicated"] > 0 and found["violations"] > 0, found

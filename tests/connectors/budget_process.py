@@ -32,14 +32,15 @@ async def main(valkey: str, scope: str, url: str, call: str, seconds: str, pools
     async def worker(http: httpx.AsyncClient) -> None:
         while time.monotonic() < end:
             try:
-                waited = await limiter.acquire(call, within=2.0)
+                grant = await limiter.acquire(call, within=2.0)
             except OverBudget:
                 told["without"] += 1
                 await asyncio.sleep(0.05)
                 continue
-            told["longest"] = max(told["longest"], waited)
+            told["longest"] = max(told["longest"], grant.waited)
             told["asked"] += 1
             answer = await http.request(method, url + path)
+            grant.settle()
             if answer.status_code == 429:
                 told["limited"] += 1
                 await limiter.penalise(float(answer.headers["Retry-After"]))

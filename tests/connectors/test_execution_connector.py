@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Message, Producer
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from venue_peer import KEY, SCALE, SECRET, Peer
 
@@ -34,12 +34,14 @@ from schemas.records import (
     Record,
     Side,
     TimeInForce,
+    VenueAlert,
+    VenueBalance,
     VenueHealth,
     VenueStatus,
 )
 from schemas.registry import ConfluentRegistry
 
-READ = ["exchange.acks", "venue.orders.dlq", "venue.health", "instruments"]
+READ = ["exchange.acks", "venue.orders.dlq", "venue.health", "venue.balances", "venue.alerts", "instruments"]
 TERMINAL = {
     ExecutionKind.REJECTED,
     ExecutionKind.NOT_SENT,
@@ -116,12 +118,17 @@ class Bench:
         for future in admin.delete_topics([t.name for t in self._topics]).values():
             future.result(30)
 
-    @asynccontextmanager
-    async def connector(
-        self, instance: str | None = "one", **settings: Any
-    ) -> AsyncIterator[asyncio.subprocess.Process]:
-        """One process; ended by force at the end if it still runs."""
-        venue = {
+    def delete_orders(self) -> None:
+        """As retention does: all of `venue.orders` up to now is gone."""
+        self._producer.flush(10)
+        admin, topic = AdminClient(self.kafka), f"{self.prefix}venue.orders"
+        ends = [TopicPartition(topic, n, -1) for n in range(2)]
+        for done in admin.delete_records(ends).values():
+            done.result(30)
+
+    def venue_config(self) -> dict[str, Any]:
+        (self.folder / "secret").write_text(SECRET + "\n")
+        return {
             "name": self.venue,
             "rest_url": self.peer.rest_url,
             "ws_url": self.peer.ws_url,
@@ -130,7 +137,13 @@ class Bench:
             "timeout": 0.7,
             "recv_window_ms": 1000,
         }
-        (self.folder / "secret").write_text(SECRET + "\n")
+
+    @asynccontextmanager
+    async def connector(
+        self, instance: str | None = "one", **settings: Any
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
+        """One process; ended by force at the end if it still runs."""
+        venue = self.venue_config()
         chosen = {
             "group": f"g-{self.venue}",
             "instance": instance,
@@ -161,7 +174,8 @@ class Bench:
         while not done():
             if time.monotonic() > deadline:
                 log = (self.folder / "connector.log").read_text()[-4000:]
-                pytest.fail(f"not done: {dict(self.reports)}\n{log}")
+                told = {child_id: [r.kind.value for r in reports] for child_id, reports in self.reports.items()}
+                pytest.fail(f"not done: {told}\n{log}")
             for message in await asyncio.to_thread(self._receive):
                 if message.error() is None:
                     self._collect(message.value())
@@ -172,7 +186,9 @@ class Bench:
         return [] if first is None else [first, *self._consumer.consume(100, 0)]
 
     def _collect(self, value: bytes | None) -> None:
-        record: Any = self.codec.decode(value, ExecutionReport, DeadLetter, VenueHealth, Instrument)
+        record: Any = self.codec.decode(
+            value, ExecutionReport, DeadLetter, VenueHealth, VenueBalance, VenueAlert, Instrument
+        )
         if not isinstance(record, ExecutionReport):
             self.others.append(record)
         elif record.child_id in self.quantities or record.venue == self.venue:
@@ -254,6 +270,19 @@ async def test_children_end_as_the_venue_says(bench: Bench) -> None:
     )
     assert any(isinstance(r, Instrument) and (r.venue, r.symbol) == (v, "BTC/USDT") for r in bench.others)
     bench.check()
+
+
+async def test_balances_are_told_also_when_they_are_gone(bench: Bench) -> None:
+    def last() -> dict[str, tuple[int, int]]:
+        told = [r for r in bench.others if isinstance(r, VenueBalance) and r.venue == bench.venue]
+        assert [r.at for r in told] == sorted(r.at for r in told)
+        return {r.asset: (r.free, r.locked) for r in told}
+
+    bench.peer.balances = {"USDT": ("150.5", "49.5"), "BTC": ("2", "0")}
+    async with bench.connector(balance_seconds=0.2):
+        await bench.until(lambda: last() == {"USDT": (15_050_000_000, 4_950_000_000), "BTC": (2 * SCALE, 0)})
+        bench.peer.balances = {"BTC": ("1", "1")}
+        await bench.until(lambda: last() == {"USDT": (0, 0), "BTC": (SCALE, SCALE)})
 
 
 async def test_unknown_outcomes_are_asked_about_and_never_sent_again(bench: Bench) -> None:
@@ -397,6 +426,22 @@ async def test_a_group_that_lost_its_offsets_sends_nothing_again(bench: Bench) -
     assert [(r.kind, r.reason_code) for r in bench.reports[f"{v}-old"]] == [(K.NOT_SENT, "TOO_OLD")]
     assert peer.asked["POST order"] == len(names) + 1
     bench.check()
+
+
+async def test_orders_that_were_deleted_unread_are_not_passed_over(bench: Bench) -> None:
+    v = bench.venue
+    async with bench.connector() as process:
+        bench.order(f"{v}-first")
+        await bench.until(lambda: bench.closed(f"{v}-first"))
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+    bench.order(f"{v}-lost")
+    bench.delete_orders()
+    bench.order(f"{v}-next")
+    async with bench.connector() as process:
+        assert await asyncio.wait_for(process.wait(), 60) != 0
+    assert "PositionLost" in (bench.folder / "connector.log").read_text()
+    assert bench.peer.asked["POST order"] == 1
 
 
 async def test_a_report_is_seen_soon(bench: Bench) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.execution.health import SCALE, Breaker, BreakerState, Health
+from connectors.execution.health import BACK, SCALE, Breaker, BreakerState, Health
 from schemas.records import VenueStatus
 
 SECOND = 1_000_000
@@ -95,3 +95,42 @@ def test_a_venue_whose_instruments_cannot_be_read_is_down_until_they_can() -> No
 def test_settings_that_make_no_sense() -> None:
     with pytest.raises(ValueError, match="at least one"):
         Breaker(failures=0)
+
+
+def test_a_venue_that_is_back_is_believed_again() -> None:
+    health = Health("a", breaker=Breaker(failures=5, open_us=SECOND))
+    for _ in range(20):
+        health.failed("gone")
+    health.record(0)
+    health.answered()
+    health.record(SECOND)
+    assert health.away and not health.down and health.success_rate < BACK
+    health.answered()
+    assert not health.away and health.success_rate >= BACK
+    assert health.record(SECOND).status is VenueStatus.ACTIVE
+
+
+def test_silence_heals_and_only_silence() -> None:
+    health = Health("a")
+    for _ in range(3):
+        health.failed("slow")
+    health.record(0)
+    hurt = health.success_rate
+    health.record(SECOND // 2)
+    assert health.success_rate == hurt, "not by being looked at"
+    for n in range(1, 61):
+        health.record(n * SECOND)
+    assert SCALE > health.success_rate > 96 * SCALE // 100
+    healed = health.success_rate
+    health.failed("slow")
+    hurt = health.success_rate
+    assert hurt < healed
+    health.record(61 * SECOND)
+    assert health.success_rate == hurt, "something was heard within this second"
+    down = Health("b", breaker=Breaker(failures=1))
+    for n in range(10):
+        down.failed("gone")
+        down.record(n * SECOND)
+    hurt = down.success_rate
+    down.record(100 * SECOND)
+    assert down.success_rate == hurt, "not while it is down"

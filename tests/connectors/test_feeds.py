@@ -245,16 +245,36 @@ async def test_a_killed_feed_is_mistrusted_by_the_next(
                 assert [k for k in watch.of(symbol)[lives[symbol] :] if k is not DIFF] == [STALE, SNAPSHOT]
 
 
-async def test_a_silent_stream_is_a_broken_one(stack: Addresses, codec: Codec, name: str, tmp_path: Path) -> None:
-    async with a_world(stack, codec, name, tmp_path, silence_seconds=0.5) as world:
+async def test_a_dead_stream_on_a_live_socket_is_found_out_and_not_believed_before_it_speaks(
+    stack: Addresses, codec: Codec, name: str, tmp_path: Path
+) -> None:
+    async with a_world(stack, codec, name, tmp_path, quiet_seconds=0.4) as world:
         venue, watch = world.venue, world.watch
         await world.equal()
         venue.muted = True
-        await venue.move("BTCUSDT", 3)
-        await venue.until(lambda: venue.connections >= 2)
+        before = venue.connections
+        while venue.connections < before + 3:
+            await venue.move("BTCUSDT", 1)
+            await asyncio.sleep(0.05)  # the venue's own pace
+        await watch.until(lambda: watch.of("BTC/USDT")[-1] is STALE)
+        assert [k for k in watch.of("BTC/USDT") if k is not DIFF] == [STALE, SNAPSHOT, STALE]
+        assert "books move, and the stream does not tell" in world.log()
         venue.muted = False
         await world.equal()
-        assert [k for k in watch.of("BTC/USDT") if k is not DIFF][:4] == [STALE, SNAPSHOT, STALE, SNAPSHOT]
+        assert [k for k in watch.of("BTC/USDT") if k is not DIFF] == [STALE, SNAPSHOT, STALE, SNAPSHOT]
+
+
+async def test_a_quiet_market_is_no_dead_stream(stack: Addresses, codec: Codec, name: str, tmp_path: Path) -> None:
+    async with a_world(stack, codec, name, tmp_path, quiet_seconds=0.2, silence_seconds=0.6) as world:
+        venue, watch = world.venue, world.watch
+        await world.equal()
+        asked = venue.snapshots_asked
+        await venue.until(lambda: venue.snapshots_asked >= asked + 8)
+        assert venue.connections == 1
+        for symbol in watch.readers:
+            assert [k for k in watch.of(symbol) if k is not DIFF] == [STALE, SNAPSHOT]
+        await venue.move("BTCUSDT", 3)
+        await world.equal()
 
 
 async def test_a_stream_that_tells_trades_and_no_books_is_found_out(

@@ -15,14 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.simulator.amounts import SCALE, parse
-from connectors.simulator.config import ConfigError
+from connectors.simulator.config import ConfigError, Published, VenueSettings
 from connectors.simulator.config import settings as read_settings
 from connectors.simulator.drivers import Generator, Player, drivers
 from connectors.simulator.exchange import Exchange
 from connectors.simulator.generator import BPS, GeneratedBook, Shape
+from connectors.simulator.published import Follower
 from connectors.simulator.rules import Rules
 from connectors.simulator.streams import Streams
 from connectors.simulator.venue import Simulator
+from schemas.records import BookUpdate, BookUpdateKind, Level
 
 DATA = Path(os.environ.get("BESTEX_DATA", Path(__file__).parents[3] / "shared" / "data")) / "recordings"
 SPOT = DATA / "binance-spot-btcusdt-20240808.gz"
@@ -258,3 +260,33 @@ def test_configuration(tmp_path: Path) -> None:
     assert (read.seed, read.speed, venue.latency, venue.maker_fee, venue.taker_fee) == (7, 1.0, 0.005, 80_000, 100_000)
     assert venue.accounts[0].secret == "hush" and venue.accounts[0].balances == {"USDT": 150_000_000}
     assert "hush" not in repr(read)
+
+
+async def test_a_published_book_is_shown_while_it_is_known_and_empty_otherwise() -> None:
+    books = Published({}, "", None)
+    venue = VenueSettings("alpha", 0, 0, 0, 0.0, (RULES,), (), books)
+    exchange = Exchange((RULES,), 0, 0, Streams(lambda: 1))
+    follower = Follower(exchange, venue, books, lambda: 1)
+    market = exchange.markets["BTCUSDT"]
+
+    def shown() -> tuple[int | None, int | None]:
+        return market.book.bids.best_shown(), market.book.asks.best_shown()
+
+    def update(kind: BookUpdateKind, bids: dict[int, int], asks: dict[int, int], **ids: int) -> BookUpdate:
+        sides = [tuple(Level(price=p * SCALE, quantity=q) for p, q in side.items()) for side in (bids, asks)]
+        return BookUpdate(
+            venue="alpha", symbol="BTC/USDT", kind=kind, bids=sides[0], asks=sides[1], received_at=1, **ids
+        )
+
+    diff = update(BookUpdateKind.DIFF, {101: 5000}, {}, last_id=2, previous_id=1)
+    follower.apply(market, diff)
+    assert shown() == (None, None)  # nothing is known before a whole book
+    for _ in range(2):
+        follower.apply(market, update(BookUpdateKind.SNAPSHOT, {100: 5000}, {110: 5999}, last_id=1))
+        follower.apply(market, diff)
+        assert shown() == (101 * SCALE, 110 * SCALE) and follower.mid("BTC/USDT") == 1055 * SCALE // 10
+        follower.apply(market, update(BookUpdateKind.DIFF, {102: 5000}, {}, last_id=4, previous_id=3))
+        assert shown() == (None, None)  # a change is missing
+    follower.apply(market, update(BookUpdateKind.SNAPSHOT, {100: 5000}, {110: 5999}, last_id=9))
+    follower.apply(market, update(BookUpdateKind.STALE, {}, {}))
+    assert shown() == (None, None)

@@ -36,9 +36,11 @@ class Heard:
     def moved(self, market: Market) -> None: ...
 
 
-def venue(usdt: int = 100_000 * SCALE, btc: int = 100 * SCALE) -> tuple[Exchange, Market, Heard]:
+def venue(
+    usdt: int = 100_000 * SCALE, btc: int = 100 * SCALE, in_quote: bool = False
+) -> tuple[Exchange, Market, Heard]:
     heard = Heard()
-    it = Exchange([RULES], 80_000, 100_000, heard)
+    it = Exchange([RULES], 80_000, 100_000, heard, fees_in_quote=in_quote)
     for account in ACCOUNTS:
         it.ledger.deposit(account, "USDT", usdt)
         it.ledger.deposit(account, "BTC", btc)
@@ -83,6 +85,30 @@ def test_fee_is_taken_from_what_is_received() -> None:
     }
     assert heard.changed["a", "BTC"] == it.ledger.of("a")["BTC"]
     assert it.conserved()
+
+
+def test_a_fee_in_quote_is_paid_beside_the_price_and_locked_with_it() -> None:
+    it, market, heard = venue(in_quote=True)
+    resting = it.place("a", order("c-0", SCALE, 50 * SCALE), 2)
+    assert resting.locked == 50 * SCALE + 50 * SCALE // 1000, "as the taker it might still be"
+    bought = it.place("a", order("c-1", 3 * SCALE, 101 * SCALE), 2)
+    assert [(t.quantity, t.fee, t.fee_asset) for t in bought.trades] == [
+        (2 * SCALE, 200 * SCALE // 1000, "USDT"),
+        (SCALE, 101 * SCALE // 1000, "USDT"),
+    ]
+    sold = it.place("a", order("c-2", SCALE, 99 * SCALE, side="SELL"), 3)
+    assert [(t.fee, t.fee_asset) for t in sold.trades] == [(99 * SCALE // 1000, "USDT")]
+    it.show(market, [], [(50 * SCALE, SCALE)], 4)
+    assert [(t.fee, t.fee_asset, t.maker) for t in resting.trades] == [(50 * SCALE * 8 // 10_000, "USDT", True)]
+    fees = (301 * SCALE + 99 * SCALE) // 1000 + 50 * SCALE * 8 // 10_000
+    assert it.ledger.of("a") == {
+        "USDT": ((100_000 - 301 + 99 - 50) * SCALE - fees, 0),
+        "BTC": (103 * SCALE, 0),
+    }
+    assert it.ledger.fees == {"USDT": fees, "BTC": 0} and heard.changed["a", "USDT"] == it.ledger.of("a")["USDT"]
+    assert it.conserved()
+    with pytest.raises(Refusal, match="insufficient"):  # the money is there for the price, not for the fee
+        it.place("b", order("c-3", 1000 * SCALE, 100 * SCALE), 5)
 
 
 def test_maker_pays_the_makers_fee_and_both_ends_share_a_trade() -> None:
@@ -193,15 +219,16 @@ steps = st.lists(
         st.tuples(st.just("show"), levels, levels, st.booleans()),
         st.tuples(st.just("printed"), prices, quantities, st.sampled_from(["BUY", "SELL"])),
         st.tuples(st.just("cancel"), st.integers(0, 20)),
+        st.tuples(st.just("overtake")),
     ),
     max_size=40,
 )
 
 
 @settings(max_examples=300, deadline=None)
-@given(steps)
-def test_money_is_conserved(script: list[tuple]) -> None:  # type: ignore[type-arg]
-    it, market, heard = venue(usdt=3_000 * SCALE, btc=30 * SCALE)
+@given(steps, st.booleans())
+def test_money_is_conserved(script: list[tuple], in_quote: bool) -> None:  # type: ignore[type-arg]
+    it, market, heard = venue(usdt=3_000 * SCALE, btc=30 * SCALE, in_quote=in_quote)
     for at, (what, *args) in enumerate(script):
         if what == "place":
             try:
@@ -214,6 +241,8 @@ def test_money_is_conserved(script: list[tuple]) -> None:  # type: ignore[type-a
         elif what == "printed":
             price, quantity, taker = args
             it.printed(market, price, quantity, taker, at)
+        elif what == "overtake":
+            it.overtake()
         elif it.open:
             it.cancel(list(it.open.values())[args[0] % len(it.open)], "x", at)
         assert it.conserved()

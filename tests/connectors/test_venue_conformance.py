@@ -15,10 +15,20 @@ import httpx
 import pytest
 from venue_calls import SECRET
 
-from connectors.simulator.config import settings
+from connectors.simulator.budget import Budget
+from connectors.simulator.config import FEES_IN_QUOTE, settings
 from connectors.simulator.venue import Simulator
 from connectors.venues.adapter import VenueAdapter, VenueConfig, wall_ms
-from connectors.venues.outcomes import NotFound, OrderView, Outcome, OutcomeKind, Unknown, VenueOrderStatus
+from connectors.venues.outcomes import (
+    NotFound,
+    OrderView,
+    Outcome,
+    OutcomeKind,
+    StreamUp,
+    Unknown,
+    VenueEvent,
+    VenueOrderStatus,
+)
 from connectors.venues.registry import adapter
 from connectors.venues.transport import http_client
 from schemas.records import ChildOrder, Liquidity, OrderType, Side, TimeInForce
@@ -105,8 +115,8 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
             {
                 "name": "it",
                 "dialect": request.param,
-                "maker_fee": "0",
-                "taker_fee": "0",
+                "maker_fee": "0.0008",
+                "taker_fee": "0.001",
                 "symbols": [{"symbol": BTC, "min_notional": "5"}],
                 "accounts": [{"api_key": "k", "secret": SECRET, "balances": {"USDT": "1000000", "BTC": "100"}}],
                 "books": {"kind": "generated", "mid": {BTC: "60000"}, "levels": 1, "updates_per_s": 0.0003},
@@ -115,9 +125,12 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     }
     simulator = Simulator(settings(raw, Path()))
     place = (await simulator.start())["it"]
-    ws = place["ws_url"] if request.param == "binance" else None
     config = VenueConfig(
-        "it", request.param, place["rest_url"], ws, "k", SECRET, timeout=0.5, recv_window_ms=2_000, password="p"
+        *("it", request.param, place["rest_url"], place["ws_url"], "k", SECRET),
+        timeout=0.5,
+        recv_window_ms=2_000,
+        password="p",
+        stream_silence=2.1,
     )
     http = http_client(0.5)
     venue = adapter(config, http)
@@ -136,6 +149,8 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
 async def test_01_instruments_are_read_exactly(rig: Rig) -> None:
     found = rig.venue.instruments[BTC]
     assert (found.tick, found.lot, found.min_quantity) == (SCALE // 100, 1_000, 1_000)
+    if rig.config.exchange in FEES_IN_QUOTE:  # where the list of markets tells the rates
+        assert (found.maker_fee, found.taker_fee) == (80_000, 100_000)
 
 
 async def test_02_an_order_that_rests_is_open(rig: Rig) -> None:
@@ -161,7 +176,15 @@ async def test_03_an_order_fills_and_its_trades_say_how(rig: Rig) -> None:
     assert isinstance(trades, list)
     assert [(t.price, t.quantity) for t in trades] == [(60_010 * SCALE, 2 * SCALE), (60_020 * SCALE, 2 * SCALE)]
     assert len({t.trade_id for t in trades}) == 2
-    assert all(t.liquidity is Liquidity.TAKER and t.fee == 0 for t in trades)
+    assert all(t.liquidity is Liquidity.TAKER for t in trades)
+    in_quote = rig.config.exchange in FEES_IN_QUOTE
+    assert [(t.fee, t.fee_asset) for t in trades] == [
+        (worth // 1000, "USDT" if in_quote else "BTC")
+        for worth in ((120_020 * SCALE, 120_040 * SCALE) if in_quote else (2 * SCALE, 2 * SCALE))
+    ]
+    fees, free = sum(t.fee or 0 for t in trades), await rig.venue.balances()
+    assert free["USDT"] == (1_000_000 * SCALE - 240_060 * SCALE - (fees if in_quote else 0), 0)
+    assert free["BTC"] == (104 * SCALE - (0 if in_quote else fees), 0)
 
 
 async def test_04_what_an_ioc_does_not_get_ends(rig: Rig) -> None:
@@ -267,7 +290,8 @@ async def test_15_open_orders_and_balances(rig: Rig) -> None:
         listed = await rig.venue.open_orders(symbol)
         assert not isinstance(listed, Unknown) and {v.child_id for v in listed} == {"c15", "c15s"}
     balances = await rig.venue.balances()
-    assert balances["USDT"] == (941_000 * SCALE, 59_000 * SCALE)
+    fee = 59 * SCALE if rig.config.exchange in FEES_IN_QUOTE else 0  # locked with the price
+    assert balances["USDT"] == (941_000 * SCALE - fee, 59_000 * SCALE + fee)
     assert balances["BTC"] == (98 * SCALE, 2 * SCALE)
 
 
@@ -362,3 +386,162 @@ async def test_22_many_at_once_each_once(rig: Rig) -> None:
     assert [c.kind for c in cancels] == [ACCEPTED] * 40
     audit = await rig.audit()
     assert len(audit["accepted"]) == 40 and {o["status"] for o in audit["orders"]} == {"CANCELED"}
+
+
+async def test_23_a_post_only_order_never_takes(rig: Rig) -> None:
+    """It rests with the venue as what may not take; where it would take, the venue refuses it and nothing is traded."""
+    rests = await rig.venue.place(child("c23a", post_only=True))
+    assert rests.kind is ACCEPTED and (await rig.query("c23a")).status is OPEN
+    assert [order.asked.kind for order in rig.exchange.orders.values()] == ["LIMIT_MAKER"]
+    takes = await rig.venue.place(child("c23b", price=60_010 * SCALE, post_only=True))
+    # a refusal that the adapter does not take for sure is asked about, and then is
+    sure = takes.kind is REJECTED or isinstance(await rig.venue.query(BTC, "c23b"), NotFound)
+    assert sure and takes.kind in (REJECTED, UNKNOWN), takes
+    assert not [t for t in (await rig.audit())["trades"] if rig.venue_name(t["client_order_id"]) == "c23b"]
+    immediate = await rig.venue.place(child("c23c", post_only=True, time_in_force=TimeInForce.IOC))
+    assert (immediate.kind, immediate.code) == (NOT_SENT, "UNSUPPORTED_TIME_IN_FORCE")
+
+
+# ---- the private stream
+
+
+class Told:
+    """What an adapter's stream says, as it comes."""
+
+    def __init__(self, venue: VenueAdapter) -> None:
+        self._venue, self.queue = venue, asyncio.Queue[StreamUp | VenueEvent]()
+        self.seen: list[VenueEvent] = []
+        self.ups = 0
+
+    async def __aenter__(self) -> Told:
+        self._task = asyncio.create_task(self._listen())
+        await self.up()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _listen(self) -> None:
+        async for event in self._venue.events():
+            self.queue.put_nowait(event)
+
+    async def up(self) -> None:
+        """Until the stream says that it stands (again)."""
+        before = self.ups
+        while self.ups == before:
+            await self._one()
+
+    async def until(self, child_id: str, status: VenueOrderStatus, filled: int) -> VenueEvent:
+        """The first event, already seen or not, that shows the order so."""
+        while True:
+            for event in self.seen:
+                if (event.view.child_id, event.view.status, event.view.filled) == (child_id, status, filled):
+                    return event
+            await self._one()
+
+    async def _one(self) -> None:
+        event = await asyncio.wait_for(self.queue.get(), 10)
+        if isinstance(event, StreamUp):
+            self.ups += 1
+        else:
+            self.seen.append(event)
+
+
+async def test_23_the_stream_tells_every_state_of_an_order(rig: Rig) -> None:
+    async with Told(rig.venue) as told:
+        outcome = await rig.venue.place(child("c23", price=60_000 * SCALE))
+        assert outcome.view is not None
+        event = await told.until("c23", OPEN, 0)
+        assert event.view.venue_order_id == outcome.view.venue_order_id
+        rig.show([(59_990, SCALE)], [(60_000, SCALE // 4)])
+        await told.until("c23", OPEN, SCALE // 4)
+        rig.show([(59_990, SCALE)], [(60_000, 0), (59_999, 2 * SCALE)])
+        await told.until("c23", FILLED, SCALE)
+        await rig.venue.place(child("c23b"))
+        await told.until("c23b", OPEN, 0)
+        await rig.venue.cancel(BTC, "c23b")
+        await told.until("c23b", CANCELLED, 0)
+
+
+async def test_24_a_fill_by_stream_and_by_poll_is_one_and_the_same(rig: Rig) -> None:
+    async with Told(rig.venue) as told:
+        await rig.venue.place(child("c24", quantity=4 * SCALE, price=60_030 * SCALE, time_in_force=TimeInForce.IOC))
+        event = await told.until("c24", FILLED, 4 * SCALE)
+        polled = await rig.venue.trades(BTC, event.view.venue_order_id)
+    assert isinstance(polled, list) and len(polled) == 2
+    streamed = [e.trade for e in told.seen if e.trade is not None]
+    if rig.config.exchange == "coinbase":  # which streams orders alone
+        assert streamed == []
+    else:
+        assert streamed == polled, "trade id, price, quantity, fee, liquidity and time"
+
+
+async def test_25_what_was_missed_is_asked_for_after_reconnecting(rig: Rig) -> None:
+    async with Told(rig.venue) as told:
+        await rig.venue.place(child("c25", price=60_000 * SCALE))
+        await told.until("c25", OPEN, 0)
+        await rig.fault(kind="down", seconds=0.3)
+        rig.show([(59_990, SCALE)], [(59_999, 2 * SCALE)])
+        await told.up()
+        assert (await rig.query("c25")).status is FILLED, "the stream is back, and so the venue answers"
+        await rig.venue.place(child("c25b"))
+        await told.until("c25b", OPEN, 0)
+
+
+async def test_26_silence_is_noticed(rig: Rig) -> None:
+    """The venue's streams fall silent, with the connection standing: it is given up and made anew."""
+    beats = asyncio.create_task(rig.simulator.run())  # some dialects tell that they live
+    try:
+        async with Told(rig.venue) as told:
+            ups = told.ups
+            with pytest.raises(TimeoutError):  # one that is quiet and lives is left alone
+                await asyncio.wait_for(told.queue.get(), 3.0)
+            await rig.fault(kind="hang", seconds=4.0)
+            await told.up()
+            assert told.ups == ups + 1
+            await rig.venue.place(child("c26"))
+            await told.until("c26", OPEN, 0)
+    finally:
+        beats.cancel()
+        await asyncio.gather(beats, return_exceptions=True)
+
+
+async def test_27_a_stream_with_a_wrong_secret_stays_down(rig: Rig) -> None:
+    it = adapter(replace(rig.config, secret=SECRET[::-1].strip("=") + "="), rig.http)
+    events = it.events()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(events), 1.0)
+    await it.close()
+    assert await rig.venue.probe()
+
+
+async def test_28_too_many_requests_are_refused_and_the_wait_is_told(rig: Rig) -> None:
+    waits: list[float] = []
+    rig.venue._ex.limited = waits.append  # type: ignore[attr-defined]
+    await rig.fault(kind="shaken", kinds=["429"], times=1, retry_after=3)
+    outcome = await rig.venue.place(child("c28"))
+    assert (outcome.kind, outcome.http_status, waits) == (REJECTED, 429, [3.0])
+    assert (await rig.venue.place(child("c28b"))).kind is ACCEPTED
+
+
+async def test_29_a_market_order_is_never_changed_into_another(rig: Rig) -> None:
+    """Sells everywhere; buys where the exchange takes a quantity. Elsewhere they are not sent: the router sends limits, which all take."""
+    sell = await rig.venue.place(child("c29", side=Side.SELL, order_type=OrderType.MARKET, price=0, quantity=SCALE))
+    assert sell.kind is ACCEPTED and (await rig.query("c29")).filled == SCALE
+    buy = await rig.venue.place(child("c29b", order_type=OrderType.MARKET, price=0, quantity=SCALE))
+    if rig.config.exchange == "coinbase":
+        assert (buy.kind, buy.code) == (NOT_SENT, "MARKET_BUY_NEEDS_COST")
+    else:
+        assert buy.kind is ACCEPTED and (await rig.query("c29b")).filled == SCALE
+    limit = await rig.venue.place(child("c29c", time_in_force=TimeInForce.IOC, price=60_020 * SCALE))
+    assert limit.kind is ACCEPTED and (await rig.query("c29c")).filled == SCALE
+
+
+async def test_30_the_venues_own_limit(rig: Rig) -> None:
+    """A venue that counts refuses for itself what is too much, whoever asks."""
+    venue = rig.simulator.venues["it"]
+    venue.budget = Budget({"orders": (3, 60.0)}, venue.faults.voice)
+    outcomes = [await rig.venue.place(child(f"c30-{n}", quantity=SCALE // 100)) for n in range(5)]
+    assert [o.kind for o in outcomes] == [ACCEPTED] * 3 + [REJECTED] * 2
+    assert outcomes[-1].http_status == 429 and venue.budget.report()["orders"]["exceeded"] == 2

@@ -122,11 +122,11 @@ async def test_lower_priorities_leave_room_for_cancels(valkey: Redis, scope: str
 
 async def test_who_waits_with_a_higher_priority_is_first(valkey: Redis, scope: str) -> None:
     limiter = Limiter(valkey, scope, [Pool("p", 1, 0.2)], slack=0.0)
-    await limiter.acquire("x", Priority.DATA)
+    (await limiter.acquire("x", Priority.DATA)).settle()
     order: list[Priority] = []
 
     async def ask(priority: Priority) -> None:
-        await limiter.acquire("x", priority, within=10.0)
+        (await limiter.acquire("x", priority, within=10.0)).settle()
         order.append(priority)
 
     tasks = [asyncio.create_task(ask(Priority.DATA)) for _ in range(3)]
@@ -134,6 +134,33 @@ async def test_who_waits_with_a_higher_priority_is_first(valkey: Redis, scope: s
     tasks.append(asyncio.create_task(ask(Priority.CANCEL)))
     await asyncio.gather(*tasks)
     assert order[0] is Priority.CANCEL
+
+
+async def test_a_request_counts_until_a_window_after_its_answer(valkey: Redis, scope: str) -> None:
+    """However long one is on its way, the venue may have counted it at the last moment."""
+    limiter = Limiter(valkey, scope, [Pool("p", 1, 0.3)])
+    slow = await limiter.acquire("x")
+    await asyncio.sleep(0.5)  # longer than the window
+    with pytest.raises(OverBudget):
+        await limiter.acquire("x", Priority.CANCEL, within=0.1)
+    slow.settle()
+    settled = time.monotonic()
+    slow.settle()
+    quick = await limiter.acquire("x", Priority.CANCEL)
+    assert 0.3 < time.monotonic() - settled < 1.5
+    quick.settle()
+    await limiter.acquire("x", Priority.CANCEL, within=2.0)
+
+
+async def test_what_is_never_answered_counts_as_on_its_way(
+    valkey: Redis, scope: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.venues.limits.HELD_SECONDS", 0.6)
+    limiter = Limiter(valkey, scope, [Pool("p", 1, 0.2)])
+    await limiter.acquire("x")
+    began = time.monotonic()
+    await limiter.acquire("x", Priority.CANCEL, within=5.0)
+    assert 0.75 < time.monotonic() - began < 2.5
 
 
 async def test_what_the_venue_says_stops_everyone(valkey: Redis, scope: str) -> None:

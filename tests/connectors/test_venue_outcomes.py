@@ -8,6 +8,8 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 
+import children
+import msgspec
 import pytest
 from venue_peer import symbol_info
 
@@ -15,7 +17,7 @@ from connectors.venues.adapter import VenueConfig
 from connectors.venues.binance import BinanceAdapter
 from connectors.venues.outcomes import OutcomeKind
 from connectors.venues.transport import http_client
-from schemas.records import ChildOrder, OrderType, Side, TimeInForce
+from schemas.records import TimeInForce
 
 GOOD = {
     "symbol": "BTCUSDT",
@@ -26,19 +28,7 @@ GOOD = {
     "status": "NEW",
     "fills": [],
 }
-CHILD = ChildOrder(
-    child_id="c-1",
-    order_id="o-1",
-    account_id="a-1",
-    venue="v",
-    symbol="BTC/USDT",
-    side=Side.BUY,
-    order_type=OrderType.LIMIT,
-    time_in_force=TimeInForce.IOC,
-    quantity=10**8,
-    price=10**10,
-    created_at=0,
-)
+CHILD = msgspec.structs.replace(children.CHILD, time_in_force=TimeInForce.IOC, quantity=10**8, price=10**10)
 
 
 def answer(status: int, body: str | bytes, kind: str = "application/json", length: int | None = None) -> bytes:

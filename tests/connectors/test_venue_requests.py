@@ -338,6 +338,7 @@ def test_the_traps_of_the_notes() -> None:
     assert params(made("gate", "limit"))["text"] == "t-c12345678"
     assert "cid_date" in params(made("bitfinex", "cancel"))
     assert params(made("bitget", "ioc"))["force"] == "ioc"
+    assert "recvWindow=3000" in made("bingx", "ioc", recv_window_ms=3000)["url"]
     assert made("poloniex", "cancel")["url"].endswith("/orders/cid:c12345678")
     for exchange, case in (("whitebit", "fok"), ("lbank", "post-only"), ("gemini", "market buy")):
         with pytest.raises(Refused):

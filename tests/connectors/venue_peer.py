@@ -67,6 +67,7 @@ class Peer:
         self.faults: list[str] = []
         self.release, self.posted = asyncio.Event(), asyncio.Event()
         self.down = False
+        self.balances = {"BTC": ("1.00000001", "0.10000000")}  # those that are not zero
         self.streams: set[web.WebSocketResponse] = set()
         self._numbers, self._trade_numbers = itertools.count(1), itertools.count(1)
         self._runner: web.AppRunner
@@ -228,7 +229,7 @@ class Peer:
         return [o for o in self.orders.values() if o["status"] in ("NEW", "PARTIALLY_FILLED")]
 
     async def _get_account(self, p: dict[str, str]) -> Any:
-        return {"balances": [{"asset": "BTC", "free": "1.00000001", "locked": "0.10000000"}]}
+        return {"balances": [{"asset": a, "free": free, "locked": held} for a, (free, held) in self.balances.items()]}
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from itertools import product
+from math import ceil, floor
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,6 +22,7 @@ from schemas.records import (
     InstrumentStatus,
     Level,
     OrderType,
+    PlannedChild,
     RouteRequest,
     Side,
     TimeInForce,
@@ -35,7 +37,7 @@ from streams.domain.terms import RoutingSettings, terms
 
 SCALE = 100_000_000
 NOW = 1_700_000_000_000_000
-PLAIN = RoutingSettings(most_children=100, latency_rate=0, failure_rate=0)
+PLAIN = RoutingSettings(most_children=100, latency_rate=0, failure_rate=0, slack_rate=0)
 
 
 class Venue(NamedTuple):
@@ -126,6 +128,19 @@ def all_in(market_: Venue, side: Side, quantity: int) -> Fraction | None:
     return None if left else cost
 
 
+def expected_price(venue: Venue, side: Side, child: PlannedChild, takes: int) -> int:
+    """What the venue's best `takes` average to, and the child's own price for its rest; rounded against us."""
+    assert venue.book is not None
+    ladder = venue.book.asks if side is Side.BUY else venue.book.bids
+    worth, left = Fraction(0), takes
+    for price, there in ladder:
+        take = min(max(there - venue.taken.get(price, 0), 0), left)
+        worth += price * take
+        left -= take
+    average = (worth + child.price * (child.quantity - takes)) / child.quantity
+    return ceil(average) if side is Side.BUY else floor(average)
+
+
 def planned_cost(made: Decision, markets: list[Venue], side: Side) -> Fraction:
     costs = [all_in(m, side, c.quantity) for c in made.children for m in markets if m.venue == c.venue]
     assert None not in costs, "a child takes more than its venue shows"
@@ -197,6 +212,32 @@ def test_what_is_no_whole_lot_anywhere_is_exchanged_between_venues() -> None:
     assert [(c.venue, c.quantity) for c in made.children] == [("a", 5), ("b", 2)]
 
 
+def test_a_rest_that_fits_nowhere_is_exchanged_in_as_many_lots_as_it_takes() -> None:
+    """Lots of 5 at the cheaper venue, which fills up, and of 3: the one left is placed when 5 go from one to the other, which takes 6."""
+    made = plan(
+        request(Side.BUY, 51),
+        [
+            market("v1", Side.BUY, [(100 * SCALE, 60)], lot=3),
+            market("v2", Side.BUY, [(99 * SCALE, 35)], lot=5),
+        ],
+        PLAIN,
+        NOW,
+    )
+    assert {c.venue: c.quantity for c in made.children} == {"v1": 21, "v2": 30}
+
+
+@pytest.mark.parametrize(("beyond", "venue"), [(101, "scrap"), (103, "whole")])
+def test_less_than_a_lot_at_a_better_price_counts(beyond: int, venue: str) -> None:
+    """Half a lot for 99 and the other for `beyond` is a lot for 100, or 101; the other venue has it for 100.5 at once."""
+    venues = [
+        market("scrap", Side.BUY, [(99 * SCALE, 5), (beyond * SCALE, 20)], lot=10),
+        market("whole", Side.BUY, [(100 * SCALE + SCALE // 2, 20)], lot=10),
+    ]
+    made = plan(request(Side.BUY, 10), venues, PLAIN, NOW)
+    assert [(c.venue, c.quantity) for c in made.children] == [(venue, 10)]
+    assert made.plan.best_single_venue == venue
+
+
 @settings(deadline=None)
 @given(SIDES, st.lists(st.tuples(some_levels(step=7), FEES), min_size=1, max_size=3), st.integers(1, 60))
 def test_lots_cost_no_more_than_a_lot_of_each_venue(
@@ -222,6 +263,18 @@ def test_lots_cost_no_more_than_a_lot_of_each_venue(
         - Fraction(best * lost, SCALE)
         + Fraction((worst - best) * (sum(lots) + 15), SCALE)  # 15: the least that venues of 3 and 5 can exchange
     )
+
+
+def test_a_child_goes_a_little_beyond_its_worst_level_within_the_limit() -> None:
+    near = market("near", Side.BUY, [(100 * SCALE, SCALE)], tick=SCALE // 100)
+    slack = RoutingSettings(slack_rate=SCALE // 1000)
+    for limit, price in ((101, 10010), (100, 10000)):
+        made = plan(request(Side.BUY, SCALE, limit * SCALE), [near], slack, NOW)
+        assert [c.price for c in made.children] == [price * SCALE // 100]
+        assert made.plan.average_price == 100 * SCALE, "the plan counts on the level"
+    small = market("small", Side.SELL, [(100 * SCALE, SCALE)], tick=SCALE // 100, min_notional=100 * SCALE)
+    made = plan(request(Side.SELL, SCALE, 99 * SCALE), [small], slack, NOW)
+    assert [c.price for c in made.children] == [100 * SCALE], "never below what the venue takes at least"
 
 
 # ---- what no plan may do
@@ -263,7 +316,8 @@ def hard_markets(draw: st.DrawFn) -> tuple[Side, list[Venue], RouteRequest, Rout
         time_in_force=draw(st.sampled_from(list(TimeInForce))),
         attempt=draw(st.integers(0, 3)),
     )
-    chosen = RoutingSettings(most_children=draw(st.sampled_from([1, 2, 8])))
+    slack = draw(st.sampled_from([0, 10_000, SCALE // 100]))
+    chosen = RoutingSettings(most_children=draw(st.sampled_from([1, 2, 8])), slack_rate=slack)
     return side, markets, order, chosen
 
 
@@ -305,9 +359,19 @@ def test_no_plan_breaks_a_rule(case: tuple[Side, list[Venue], RouteRequest, Rout
                 if (price <= child.price if side is Side.BUY else price >= child.price)
             )
             assert child.quantity <= reached
+            worst = next(levels[-1][0] for venue, levels in made.takes if venue == child.venue)
+            beyond = child.price - worst if side is Side.BUY else worst - child.price
+            assert beyond < max(worst * chosen.slack_rate // SCALE, at.instrument.tick) + 1
     assert [(c.child_id, c.venue, c.price, c.quantity, c.time_in_force) for c in made.children] == [
         (c.child_id, c.venue, c.price, c.quantity, c.time_in_force) for c in made.plan.children
     ]
+    assert (made.plan.side, made.plan.quantity) == (side, order.quantity)
+    marketable = {venue: sum(q for _, q in levels) for venue, levels in made.takes}
+    for planned in made.plan.children:
+        takes = min(planned.quantity, marketable.get(planned.venue, 0))
+        if planned.time_in_force is TimeInForce.GTC and planned.venue in {c.venue for c in taking}:
+            takes = 0  # another child takes there
+        assert planned.expected_price == expected_price(by_venue[planned.venue], side, planned, takes)
     for venue, levels in made.takes:
         assert sum(q for _, q in levels) <= sum(c.quantity for c in made.children if c.venue == venue)
     assert plan(order, markets, chosen, NOW) == made
@@ -345,6 +409,33 @@ def test_a_share_below_its_venues_minimum_goes_to_the_others() -> None:
     assert [(c.venue, c.quantity) for c in made.children] == [("other", SCALE)]
     tiny = plan(request(Side.BUY, SCALE // 10), [cheap, other], PLAIN, NOW)
     assert (tiny.children, tiny.plan.unrouted, tiny.plan.reason) == ((), SCALE // 10, "BELOW_MINIMUM")
+
+
+def test_a_share_below_its_venues_minimum_is_lifted_where_that_is_better() -> None:
+    a = market("a", Side.BUY, [(1000, 4), (1010, 6)], min_quantity=5)
+    b = market("b", Side.BUY, [(1001, 7)], min_quantity=5)
+    made = plan(request(Side.BUY, 11), [a, b], PLAIN, NOW)
+    assert {c.venue: c.quantity for c in made.children} == {"a": 5, "b": 6}
+
+
+@settings(max_examples=300, deadline=None)
+@given(SIDES, st.lists(st.tuples(some_levels(), FEES, st.integers(0, 6)), min_size=1, max_size=3), st.integers(1, 12))
+def test_with_minimums_the_split_is_the_optimum_of_all_possible_splits(
+    side: Side, venues: list[tuple[list[Pair], int, int]], quantity: int
+) -> None:
+    markets = [
+        market(f"v{n}", side, levels, taker_fee=fee, min_quantity=least)
+        for n, (levels, fee, least) in enumerate(venues)
+    ]
+    best: tuple[int, Fraction] = (0, Fraction(0))
+    for shares in product(*[[0, *range(max(least, 1), quantity + 1)] for _, _, least in venues]):
+        costs = [all_in(m, side, share) for m, share in zip(markets, shares, strict=True)]
+        if sum(shares) <= quantity and None not in costs:
+            cost = sum((c for c in costs if c is not None), Fraction(0))
+            best = max(best, (sum(shares), -cost if side is Side.BUY else cost))
+    made = plan(request(side, quantity), markets, PLAIN, NOW)
+    cost = planned_cost(made, markets, side)
+    assert (sum(c.quantity for c in made.children), -cost if side is Side.BUY else cost) == best
 
 
 def test_many_small_shares_are_gathered_at_one_venue() -> None:

@@ -9,7 +9,7 @@ from schemas.records import OrderType, RouteRequest, Side, TimeInForce
 from streams.domain.stops import PAGES, Stops, listed, page, page_key, replaces
 
 
-def stop(order_id: str, side: Side, price: int, attempt: int = 1, accepted_at: int = 0) -> RouteRequest:
+def stop(order_id: str, side: Side, price: int, attempt: int = 1, accepted_at: int = 0, late: int = 0) -> RouteRequest:
     return RouteRequest(
         order_id=order_id,
         account_id="a",
@@ -22,6 +22,7 @@ def stop(order_id: str, side: Side, price: int, attempt: int = 1, accepted_at: i
         attempt=attempt,
         accepted_at=accepted_at,
         stop_price=price,
+        asked_at=accepted_at + late,
     )
 
 
@@ -42,7 +43,7 @@ def test_reaches_what_a_plain_list_reaches_in_its_order(steps: list[tuple[str, i
     for n, (what, who, side, price) in enumerate(steps):
         name = f"o{who}"
         if what == "arm":
-            request = stop(name, side, price, attempt=n + 1, accepted_at=n)
+            request = stop(name, side, price, attempt=n + 1, accepted_at=n, late=price % 3 * 5)
             table[name] = request
             stops.arm(request)
             stops.arm(request)
@@ -52,19 +53,21 @@ def test_reaches_what_a_plain_list_reaches_in_its_order(steps: list[tuple[str, i
             due = [
                 r
                 for r in table.values()
-                if r.stop_price is not None and (r.stop_price <= price if r.side is Side.BUY else r.stop_price >= price)
+                if (r.asked_at or 0) <= n
+                and r.stop_price is not None
+                and (r.stop_price <= price if r.side is Side.BUY else r.stop_price >= price)
             ]
             buys = sorted((r for r in due if r.side is Side.BUY), key=lambda r: (r.stop_price, r.accepted_at))
             sells = sorted((r for r in due if r.side is Side.SELL), key=lambda r: (-(r.stop_price or 0), r.accepted_at))
-            assert stops.reached(price, table.get) == buys + sells
+            assert stops.reached(price, table.get, n) == buys + sells
             if who % 2:  # committed; otherwise the batch is processed again, and must find the same
                 for r in due:
                     del table[r.order_id]
             else:
-                assert stops.reached(price, table.get) == buys + sells
+                assert stops.reached(price, table.get, n) == buys + sells
     for price in range(13):
-        stops.reached(price, lambda _: None)
-    stops.reached(0, lambda _: None)
+        stops.reached(price, lambda _: None, 0)
+    stops.reached(0, lambda _: None, 0)
     assert len(stops) == 0, "what the table does not have is forgotten"
 
 
@@ -74,8 +77,8 @@ def test_a_later_attempt_takes_the_place_of_an_earlier() -> None:
     stops = Stops()
     stops.arm(old)
     stops.arm(new)
-    assert stops.reached(8, {"o": new}.get) == []
-    assert stops.reached(9, {"o": new}.get) == [new]
+    assert stops.reached(8, {"o": new}.get, 0) == []
+    assert stops.reached(9, {"o": new}.get, 0) == [new]
 
 
 def test_pages() -> None:

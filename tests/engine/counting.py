@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from schemas.records import ClientId
-from streams.engine.agent import Agent, Context, Input, Message, Table, Timer
+from streams.engine.agent import Agent, Context, Input, Look, Message, Table, Timer
 from streams.engine.engine import EngineSettings
 
 COUNTS: Table[ClientId] = Table("counts", ClientId)
@@ -42,16 +42,23 @@ def topic_of(message: Message) -> str:
     return message.topic
 
 
-def counting_agent(topic: str) -> Agent:
+def counting_agent(topic: str, *, typed: bool = False) -> Agent:
     return Agent(
         name=f"count-{topic}",
-        inputs=(Input(topic),),
+        inputs=(Input(topic, (ClientId,) if typed else ()),),
         process=count,
         outputs=(f"{topic}.out", f"{topic}.rang"),
         tables=(COUNTS,),
         on_timer=rang,
         local=lambda: topic,
+        views={"count": shown},
     )
+
+
+def shown(look: Look, key: str, query: Mapping[str, str]) -> dict[str, str] | None:
+    """The count of a key, with what was asked."""
+    found = look.get(COUNTS, key)
+    return None if found is None else {**query, "count": found.order_id}
 
 
 if __name__ == "__main__":
@@ -59,7 +66,7 @@ if __name__ == "__main__":
 
     config = json.loads(Path(sys.argv[1]).read_text())
     run(
-        counting_agent(config["topic"]),
+        counting_agent(config["topic"], typed=config.get("typed", False)),
         WorkerSettings(
             kafka=config["kafka"],
             registry=config["registry"],

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import RegistryUnavailable
+from schemas.partitioner import partition_of
 from schemas.records import ClientId, DeadLetter
 from streams.engine.agent import Agent, Context, Input, Message
-from streams.engine.driver import Driver
-from streams.engine.partitioner import partition_of
+from streams.engine.driver import STEPS, Abort, Crash, Driver
 from streams.engine.task import Retry, TimerQueue
 
 TOPIC = "orders"
@@ -133,6 +133,20 @@ def test_timers_fire_when_due_once_and_survive_a_crash() -> None:
     assert outputs(driver, f"{TOPIC}.rang") == [(b"b/1", b"1"), (b"a/1", b"5000")]
 
 
+@pytest.mark.parametrize("how", [Crash, Abort])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_checkpoint_that_fails_at_a_step_is_done_once(step: str, how: type[Crash] | type[Abort]) -> None:
+    driver, steps = Driver(counting_agent(TOPIC)), list[str]()
+    driver.step = steps.append
+    driver.fail(step, how)
+    driver.feed(TOPIC, "a", b"x")
+    driver.run()
+    assert outputs(driver) == [(b"a", b"1:x")]
+    assert driver.get(COUNTS, "a") == ClientId(order_id="1")
+    again = step in ("begun", "processed", "produced")
+    assert steps == [*STEPS[: STEPS.index(step)], *(STEPS if again else ())]
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(
@@ -141,6 +155,7 @@ def test_timers_fire_when_due_once_and_survive_a_crash() -> None:
             st.tuples(st.just("run"), st.integers(1, 4), st.booleans()),
             st.tuples(st.just("abort"), st.integers(1, 4), st.booleans()),
             st.tuples(st.just("crash"), st.just(0), st.booleans()),
+            st.tuples(st.just("fail"), st.sampled_from(STEPS), st.booleans()),
         ),
         max_size=60,
     )
@@ -157,6 +172,8 @@ def test_whatever_is_aborted_or_crashes_each_record_counts_once(steps: list[tupl
             driver.run(int(str(argument)))
         elif what == "abort":
             driver.prepare(int(str(argument)))
+        elif what == "fail":
+            driver.fail(str(argument), Abort if flag else Crash)
         else:
             driver.crash()
     driver.run()

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import sys
+import time
+from contextlib import nullcontext
 from importlib.metadata import version
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaClient, AIOKafkaConsumer
 from aiokafka.client import CoordinationType
+from aiokafka.codec import lz4_encode
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import TopicPartition
 from faust.app.base import App
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
@@ -21,7 +31,8 @@ from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import ConsumerMessage
 
-from streams.engine.faust_app import SCHEME
+from streams.engine import batches, faust_app
+from streams.engine.faust_app import SCHEME, ConsumerThread
 
 OVERRIDDEN = [
     (driver.Consumer, "_new_consumer_thread", ["self"]),
@@ -91,6 +102,30 @@ def test_a_record_batch_can_be_built_for_a_producer_state() -> None:
     assert built[22] & 0x10  # transactional
 
 
+def test_batches_are_compressed_by_what_is_put_in_its_place() -> None:
+    def built() -> tuple[int, list[bytes]]:
+        builder = DefaultRecordBatchBuilder(2, batches.LZ4, 1, 77, 3, 0, 1 << 20)
+        for n in range(1000):
+            assert builder.append(n, 1_700_000_000_000, b"k", b"a value that comes again, and a number: %d" % n, [])
+        whole = bytes(builder.build())
+        records = MemoryRecords(whole)
+        batch = records.next_batch()
+        assert batch is not None and batch.validate_crc()
+        return len(whole), [record.value for record in batch]
+
+    builders = sys.modules[DefaultRecordBatchBuilder.__module__]
+    before = builders.lz4_encode
+    try:
+        builders.lz4_encode = lz4_encode  # type: ignore[attr-defined]  # as aiokafka has it
+        small, values = built()
+        batches.install()
+        larger, same = built()
+    finally:
+        builders.lz4_encode = before  # type: ignore[attr-defined]
+    assert values == same and values[999].endswith(b": 999")
+    assert larger > small  # by a lower level
+
+
 def test_records_of_a_fetch_are_made_where_they_are_replaced() -> None:
     assert list(inspect.signature(fetcher.PartitionRecords._consumer_record).parameters) == ["self", "tp", "record"]
     unpack = inspect.getsource(fetcher.PartitionRecords._unpack_records)
@@ -98,9 +133,51 @@ def test_records_of_a_fetch_are_made_where_they_are_replaced() -> None:
     assert "self._records_iterator = self._unpack_records()" in inspect.getsource(fetcher.PartitionRecords.__init__)
     assert "for msg in self._partition_records" in inspect.getsource(fetcher.FetchResult.getall)
     assert "PartitionRecords(" in inspect.getsource(fetcher.Fetcher)
+    assert "self._fetch_max_wait_ms" in inspect.getsource(fetcher.Fetcher._get_actions_per_node)  # read for each fetch
 
 
 def test_versions_are_the_ones_this_was_written_for() -> None:
     assert version("faust-streaming") == "0.15.3"
     assert version("aiokafka") == "0.14.0"
     assert version("mode-streaming") == "0.7.1"
+
+
+async def test_what_the_fetcher_says_of_places_ends_no_worker() -> None:
+    """Of one that it looked for before the task's opening gave it: nothing. Of one where the records are gone: the task is told."""
+    place, told = TopicPartition("t", 2), list[tuple[str, int]]()
+    loop = asyncio.get_running_loop()
+    app = SimpleNamespace(loop=loop, engine=SimpleNamespace(out_of_range=told.append))
+    thread: Any = SimpleNamespace(app=app)
+
+    class Says:
+        def __init__(self, error: Exception) -> None:
+            self.error = error
+
+        async def fetched_records(self, partitions: Any, timeout: float, max_records: int) -> Any:  # noqa: ASYNC109 - aiokafka's
+            raise self.error
+
+    assert await ConsumerThread._fetched(thread, Says(NoOffsetForPartitionError(place)), {place}, 0, 10) == {}
+    assert await ConsumerThread._fetched(thread, Says(OffsetOutOfRangeError({place: 7})), {place}, 0, 10) == {}
+    await asyncio.sleep(0)
+    assert told == [("t", 2)]
+
+
+async def test_a_fetch_waits_longer_while_nothing_comes() -> None:
+    place, asked = TopicPartition("t", 2), list[int]()
+    app = SimpleNamespace(engine=SimpleNamespace(settings=SimpleNamespace(batch=10)))
+    record = SimpleNamespace(offset=4)
+    fetched: list[dict[Any, Any]] = [{}, {place: [record]}, {}]
+    thread: Any = SimpleNamespace(app=app, consumer=SimpleNamespace(flow_active=True), at={place: (1, 4)})
+
+    async def look(*_: Any) -> dict[Any, Any]:
+        return fetched[0]
+
+    thread._fetched = look
+    fetches = SimpleNamespace(_subscriptions=SimpleNamespace(fetch_context=nullcontext), _fetch_max_wait_ms=0)
+    for heard in (-faust_app.IDLE_SECONDS, None, None):
+        if heard is not None:
+            thread.heard = time.monotonic() + heard
+        await ConsumerThread._fetch_records(thread, SimpleNamespace(_fetcher=fetches), {place}, 0.0)
+        asked.append(fetches._fetch_max_wait_ms)
+        fetched.pop(0)
+    assert asked == [faust_app.IDLE_WAIT_MS, faust_app.FETCH_WAIT_MS, faust_app.FETCH_WAIT_MS]

@@ -27,9 +27,9 @@ def put(state: State, changes: dict[str, str | None], position: int) -> None:
 
 
 def write(state: State, now: int = 1) -> None:
-    changes, positions = state.take_unwritten()
-    state.write(changes, positions, now)
-    state.written(changes)
+    taken = state.take_unwritten()
+    state.write(taken, now)
+    state.written(taken)
 
 
 KEYS = st.sampled_from([f"k{n}" for n in range(8)])
@@ -58,14 +58,14 @@ def test_a_store_equals_a_dictionary_and_a_restart_stands_at_its_last_write(step
                     on_disk, at = dict(naive), position
             elif what == "half_write":
                 # What changes while a write is under way is not taken for written.
-                changes, positions = state.take_unwritten()
+                taken = state.take_unwritten()
                 before, was = dict(naive), position
                 position += 1
                 put(state, argument, position)
                 naive |= argument
-                if changes:
-                    state.write(changes, positions, 1)
-                    state.written(changes)
+                if taken.changes:
+                    state.write(taken, 1)
+                    state.written(taken)
                     on_disk, at = before, was
             else:
                 state.close()
@@ -78,6 +78,31 @@ def test_a_store_equals_a_dictionary_and_a_restart_stands_at_its_last_write(step
                 assert store.get(f"k{n}") == naive.get(f"k{n}")
             assert dict(store.items()) == naive
         state.close()
+
+
+def test_what_is_not_there_is_looked_for_once_until_it_comes(tmp_path: Path) -> None:
+    backing = _Counting(tmp_path / "db")
+    state = State({TABLE: Store(TABLE, str.encode, bytes.decode, backing, 3)}, backing)
+    store = state.stores[TABLE]
+    assert [store.get("k0"), store.get("k0"), backing.gets] == [None, None, 1]
+    put(state, {"k0": "here"}, 1)
+    assert store.get("k0") == "here"
+    put(state, {"k0": None}, 2)
+    assert store.get("k0") is None
+    store.restore({"k0": b"from the log"})
+    assert store.get("k0") == "from the log"
+    for n in range(100):
+        assert store.get(f"none{n}") is None
+    assert len(store._cache) <= 3  # also of a table that nothing is written to
+    state.close()
+
+
+class _Counting(RocksBacking):
+    gets = 0
+
+    def get(self, table: str, key: str) -> bytes | None:
+        self.gets += 1
+        return super().get(table, key)
 
 
 def test_more_keys_than_the_cache_may_hold_are_all_there(tmp_path: Path) -> None:
@@ -94,10 +119,10 @@ def test_more_keys_than_the_cache_may_hold_are_all_there(tmp_path: Path) -> None
 def test_a_refused_write_keeps_the_changes_and_what_they_cover(tmp_path: Path) -> None:
     state = opened(tmp_path / "db")
     put(state, {"a": "1"}, 1)
-    changes, positions = state.take_unwritten()
+    taken = state.take_unwritten()
     state._backing.close()
     with pytest.raises(OSError):
-        state.write(changes, positions, 1)
+        state.write(taken, 1)
     assert state.waiting == 1 and state.stores[TABLE].get("a") == "1"
 
 

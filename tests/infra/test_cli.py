@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from infra.cli import app
 from infra.client import text, units
+from infra.commands.common import Failure, table
+from infra.commands.orders import time_of
 
 HEAVY = ("confluent_kafka", "ccxt", "httpx", "fastavro", "faust", "aiokafka", "redis", "clickhouse_connect", "chdb")
 LEAVES = [
@@ -69,6 +73,38 @@ def test_without_a_system_each_says_how_to_start_one(tmp_path: Path, command: li
     assert "bestex up" in " ".join(err.split())
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("order place alice BTC/USDT buy", "Missing argument"),
+        ("order place alice BTC/USDT sideways 1", "sideways"),
+        ("order place alice BTC/USDT buy 1 --nope", "--nope"),
+        ("order cancle alice x", "cancle"),
+    ],
+)
+def test_a_command_line_that_cannot_be_used_is_told_to_machines_too(command: str, words: str) -> None:
+    call = [sys.executable, "-m", "infra.cli", *command.split(), "--json"]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, said["code"]) == (2, "USAGE") and words in said["error"]
+    assert "Usage:" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("order place alice BTC/USDT buy -1", "NOT_RUNNING"),
+        ("account deposit alice USDT -5", "NOT_RUNNING"),
+        ("venues request binance create []", "INVALID_VALUE"),
+        ("venues show nowhere", "UNKNOWN_EXCHANGE"),
+        ("route --snapshot no-such-file --symbol BTC/USD --side buy --quantity 1", "INVALID_VALUE"),
+    ],
+)
+def test_what_is_refused_has_a_code_and_a_negative_number_is_a_number(tmp_path: Path, command: str, code: str) -> None:
+    status, out, _ = bestex(*command.split(), "--json", home=tmp_path)
+    assert (status, json.loads(out.splitlines()[-1])["code"]) == (1, code)
+
+
 def test_status_of_nothing_is_not_well(tmp_path: Path) -> None:
     code, out, _ = bestex("status", "--json", home=tmp_path)
     said = json.loads(out.splitlines()[-1])
@@ -113,3 +149,20 @@ def test_route_needs_nothing_running() -> None:
         pytest.skip("the recorded snapshot is not here")
     code, out, _ = bestex("route", str(snapshot), "BTC/USD", "buy", "500", "--json")
     assert code == 0 and round(json.loads(out.splitlines()[-1])["saving_bps"], 1) == 48.4
+
+
+@pytest.mark.parametrize("bad", ["yesterday", "+soon", "+inf"])
+def test_a_time_that_is_none_is_told_so(bad: str) -> None:
+    with pytest.raises(Failure, match="is no time: an ISO time"):
+        time_of(bad)
+
+
+def test_what_is_too_wide_for_a_table_is_folded_and_not_cut() -> None:
+    name = "an-id-" + "0123456789" * 5
+    shown = table("client order id", "symbol", "expires at")
+    shown.add_row(name, "BTC/USDT", "2026-11-30T00:12:16.337313+00:00")
+    file = StringIO()
+    Console(width=60, file=file).print(shown)
+    rows = file.getvalue().splitlines()[1:]
+    assert len(rows) > 1
+    assert "".join(row.split()[0] for row in rows if row.startswith(" ") and row[1] != " ").startswith(name)

@@ -8,7 +8,10 @@ import re
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +20,14 @@ import httpx
 import psutil  # type: ignore[import-untyped, unused-ignore]  # publishes no types
 import pytest
 
+from infra.client import UNIT
+from infra.verify.log import load
+from schemas.codec import Codec
+from schemas.records import Side
+from schemas.registry import ConfluentRegistry
+
 ROOT = Path(__file__).parents[2]
+NOTHING = {"held": "0", "owed": "0"}
 
 
 def example(name: str) -> str:
@@ -119,13 +129,98 @@ def test_an_order_rests_is_listed_and_cancelled(system: System) -> None:
     placed = system("order", "place", "bob", "BTC/USDT", "sell", "0.5", "--limit", "90000", "--id", "far")
     assert (placed["outcome"], placed["state"]) == ("ACCEPTED", "WORKING")
     until(lambda: [o["client_order_id"] for o in system("order", "list", "bob")["orders"]] == ["far"])
-    assert system("account", "balances", "bob")["balances"]["BTC"] == {"available": "1.5", "locked": "0.5"}
+    assert system("account", "balances", "bob")["balances"]["BTC"] == {"available": "1.5", "locked": "0.5"} | NOTHING
     assert system("order", "place", "bob", "BTC/USDT", "sell", "0.5", "--id", "far", code=1)["outcome"] == "DUPLICATE"
     assert system("order", "cancel", "bob", "far")["state"] == "CANCELLED"
     until(lambda: system("order", "show", "bob", "far")["status"] == "cancelled")
-    assert system("account", "balances", "bob")["balances"]["BTC"] == {"available": "2", "locked": "0"}
+    assert system("account", "balances", "bob")["balances"]["BTC"] == {"available": "2", "locked": "0"} | NOTHING
     assert system("order", "cancel", "bob", "nothing", code=1)["outcome"] == "CANCEL_DENIED"
     assert system("account", "withdraw", "bob", "BTC", "3", code=1)["kind"] == "TRANSFER_DENIED"
+
+
+def test_an_order_that_waits_shows_what_for(system: System) -> None:
+    system("account", "hold", "bob", "BTC", "0.25")
+    until(lambda: system("account", "balances", "bob")["balances"]["BTC"]["held"] == "0.25")
+    system("order", "place", "bob", "BTC/USDT", "sell", "0.5", "--stop", "1000", "--until", "+3600", "--id", "stop")
+    until(lambda: bool(system("order", "list", "bob")["orders"]))
+    listed = system("order", "list", "bob")["orders"][0]
+    assert listed == {k: v for k, v in system("order", "show", "bob", "stop").items() if k in listed}
+    assert (listed["stop_price"], listed["scheduled_at"]) == ("1000", None)
+    left = datetime.fromisoformat(listed["expires_at"]) - datetime.now(UTC)
+    assert timedelta(minutes=50) < left < timedelta(hours=1)
+    shown = subprocess.run(
+        [sys.executable, "-m", "infra.cli", "order", "list", "bob"],
+        capture_output=True,
+        text=True,
+        env={**system.clean, "COLUMNS": "200"},
+        check=True,
+    ).stdout
+    assert "stop price" in shown and "expires at" in shown and "scheduled at" not in shown
+    row = system("query", "SELECT stop_price, expires_at FROM orders WHERE client_order_id = 'stop'")["rows"][0]
+    assert row[0] == "1000" and row[1].replace(" ", "T") in listed["expires_at"]
+    system("order", "cancel", "bob", "stop")
+
+
+def test_a_venue_in_maintenance_gets_no_orders(system: System) -> None:
+    system("account", "deposit", "mona", "BTC", "1")
+    assert "alpha, beta, gamma" in system("venues", "maintenance", "delta", "on", code=1)["error"]
+    for venue in ("alpha", "beta"):
+        assert system("venues", "maintenance", venue, "on", "--reason", "upgrade")["maintenance"]
+    said = system("status")["venue_health"]
+    assert {v: (s["status"], s["reason"]) for v, s in said.items() if s["maintenance"]} == {
+        "alpha": ("MAINTENANCE", "upgrade"),
+        "beta": ("MAINTENANCE", "upgrade"),
+    }
+
+    def used(client_order_id: str) -> set[str]:
+        assert (
+            system("order", "place", "mona", "BTC/USDT", "sell", "0.05", "--id", client_order_id)["state"] == "FILLED"
+        )
+        sql = f"SELECT DISTINCT venue FROM fills WHERE client_order_id = '{client_order_id}'"
+        until(lambda: bool(system("query", sql)["rows"]))
+        return {row[0] for row in system("query", sql)["rows"]}
+
+    numbers = iter(range(100))
+    until(lambda: used(f"m{next(numbers)}") == {"gamma"})  # the router hears of it a moment later
+    system("venues", "maintenance", "gamma", "on")
+    until(lambda: bool(system("status")["venue_health"]["gamma"]["maintenance"]))
+    waits = system("order", "place", "mona", "BTC/USDT", "sell", "0.05", "--limit", "58000", "--id", "waits")
+    assert (waits["outcome"], waits["state"]) == ("ACCEPTED", "ROUTING")
+    for venue in ("alpha", "beta", "gamma"):
+        system("venues", "maintenance", venue, "off")
+    until(lambda: system("order", "show", "mona", "waits")["status"] == "filled")
+    kinds = [e["kind"] for e in system("order", "show", "mona", "waits")["events"]]
+    assert [k for k in kinds if k in ("WAITING", "REROUTED")] == ["WAITING", "REROUTED"]
+
+
+def test_what_an_account_is_worth_and_its_positions(system: System) -> None:
+    system("account", "deposit", "rita", "BTC", "1")
+    system("account", "deposit", "rita", "XYZ", "5")
+    assert system("order", "place", "rita", "BTC/USDT", "sell", "0.25")["state"] == "FILLED"
+    until(lambda: "USDT" in system("account", "balances", "rita")["balances"])
+    said = system("account", "balances", "rita", "--in", "USDT")
+    assert said["unknown"] == ["XYZ"] and said["worth"]["XYZ"]["value"] is None
+    assert said["worth"]["BTC"]["by"] == ["BTC/USDT"] and said["worth"]["BTC"]["age_s"] < 60
+    assert float(said["total"]) == pytest.approx(
+        float(said["worth"]["BTC"]["value"]) + float(said["worth"]["USDT"]["value"])
+    )
+    inverse = system("account", "balances", "rita", "--in", "BTC")
+    assert 0.9 < float(inverse["total"]) < 1.1
+    position = system("account", "positions", "rita")["positions"]["BTC/USDT"]
+    assert position["quantity"] == "-0.25" and sum(float(v["quantity"]) for v in position["venues"].values()) == -0.25
+
+
+def test_an_operator_cancels_a_symbol_in_all_accounts(system: System) -> None:
+    names = [f"swept{n}" for n in range(4)]  # of several partitions
+    for name in names:
+        system("account", "deposit", name, "BTC", "1")
+        placed = system("order", "place", name, "BTC/USDT", "sell", "0.5", "--limit", "65000", "--id", "far")
+        assert placed["state"] == "WORKING"
+    assert system("order", "cancel-all", "--symbol", "BTC/USDT", "--all-accounts")["outcome"] == "ALL_CANCELLED"
+    for name in names:
+        until(lambda name=name: system("order", "show", name, "far")["status"] == "cancelled")  # type: ignore[misc]
+        story = system("order", "show", name, "far")["events"]
+        assert {"operator"} <= {e["actor"] for e in story} and story[-1]["reason_code"] == "OPERATOR_CANCEL"
 
 
 def test_a_bad_order_is_denied_with_its_code(system: System) -> None:
@@ -173,7 +268,49 @@ def test_queries_in_any_format_and_errors_in_words(system: System) -> None:
     assert "nothing_like_it" in system("query", "SELECT * FROM nothing_like_it", code=1)["error"]
 
 
+def test_what_trading_cost_is_what_the_log_says(system: System) -> None:
+    for n, side in enumerate(("buy", "sell", "buy", "sell", "buy")):
+        system("account", "deposit", "eve", "BTC" if side == "sell" else "USDT", "2" if side == "sell" else "200000")
+        system("order", "place", "eve", "BTC/USDT", side, f"{n + 1}.5", "--id", f"tca{n}")
+    until(lambda: system("verify")["at_rest"])
+    where = system("env")
+    codec = Codec(ConfluentRegistry(where["BESTEX_REGISTRY"]))
+    log = load({"bootstrap.servers": where["BESTEX_KAFKA"]}, codec)
+    planned = {c.child_id: c.expected_price for _, p in log.plans() for c in p.children}
+    truth: dict[str, dict[str, Fraction]] = {}
+    for _, f in log.fills():
+        of = truth.setdefault(f.venue, defaultdict(Fraction))
+        side, quantity = (1 if f.side is Side.BUY else -1), Fraction(f.quantity, UNIT)
+        assert f.arrival_mid is not None and f.fee_asset in ("USDT", "BTC", "ETH")
+        price, expected = Fraction(f.price, UNIT), planned[f.child_id]
+        assert expected is not None
+        of["fills"] += 1
+        of["notional"] += price * quantity
+        of["arrival"] += side * (price - Fraction(f.arrival_mid, UNIT)) * quantity
+        of["plan"] += side * (price - Fraction(expected, UNIT)) * quantity
+        of["fee"] += Fraction(f.fee, UNIT) * (1 if f.fee_asset == "USDT" else price)
+    said = system("tca")
+    assert {g["venue"] for g in said["groups"]} == set(truth) and len(truth) > 1
+    for group in said["groups"]:
+        assert {name: Fraction(group[name]) for name in truth[group["venue"]]} == truth[group["venue"]]
+    (total,) = said["total"]
+    assert Fraction(total["fee"]) == sum(of["fee"] for of in truth.values())
+    assert total["arrival_bps"] > 0 and total["fee_bps"] > 0  # takers pay half a spread, and fees
+    assert total["saving_fills"] > 0
+    assert {g["side"] for g in system("tca", "--by", "side")["groups"]} == {"BUY", "SELL"}
+    assert system("tca", "--by", "account", "--since", "1s", "--json")["by"] == "account"
+    assert "neither an ISO time" in system("tca", "--since", "yesterday", code=1)["error"]
+    picture = subprocess.run(
+        [sys.executable, "-m", "infra.cli", "tca"],
+        capture_output=True,
+        text=True,
+        env={**system.clean, "COLUMNS": "140"},
+        check=True,
+    ).stdout
+    assert "in USDT" in picture and "█" in picture and all(name in picture for name in truth)
+
+
 def test_it_verifies(system: System) -> None:
     said = system("verify")
     assert said["violations"] == 0 and said["first_offender"] is None and said["at_rest"]
-    assert len(said["invariants"]) == 13 and said["records"]["orders.events"] > 10
+    assert len(said["invariants"]) == 16 and said["records"]["orders.events"] > 10

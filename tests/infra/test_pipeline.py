@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,6 +102,26 @@ def test_a_part_that_is_killed_comes_back_and_is_counted(house: Path, supervisor
     assert supervisor.status()["one"]["pid"] != first
     assert supervisor.restarts() == {"one": 1, "two": 0}
     assert [line.split()[:2] for line in book(house)].count(["one", "began"]) == 2
+
+
+def test_a_disk_that_is_full_for_a_while_does_not_end_the_supervisor(
+    house: Path, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor.start(spec(house, "one"))
+    supervisor.await_ready(["one"], 20)
+    launch, refused = supervisor._launch, list[str]()
+
+    def full(one: Any) -> None:
+        if len(refused) < 2:
+            refused.append(one.spec.name)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        launch(one)
+
+    monkeypatch.setattr(supervisor, "_launch", full)
+    monkeypatch.setattr(supervisor, "_save", lambda: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    supervisor.kill("one")
+    until(lambda: supervisor.restarts()["one"] == 1)
+    assert refused == ["one", "one"]
 
 
 def test_a_part_that_cannot_start_is_reported_with_its_log(house: Path, supervisor: Supervisor) -> None:

@@ -23,11 +23,23 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from infra.settings import Addresses, Settings, SettingsError
-from infra.stack import Stack, StackBusy, StackError, docker, running_addresses
+from infra.stack import docker
 from infra.stack.artifacts import LOCK, ROOTS, fetch
 from infra.stack.part import HOST, NotReady, Part, Ports, Tell
 from infra.stack.process import free_ports, port_free
-from infra.stack.state import LOCK_FILE, STATE_FILE, PartState, ProcessId, StackState, load, locked, save
+from infra.stack.stack import Stack, running_addresses
+from infra.stack.state import (
+    LOCK_FILE,
+    STATE_FILE,
+    PartState,
+    ProcessId,
+    StackBusy,
+    StackError,
+    StackState,
+    load,
+    locked,
+    save,
+)
 
 # Everything but Valkey elsewhere: the lifecycle of one small server is the lifecycle of all.
 ONLY_VALKEY = Settings(kafka="elsewhere:9092", registry="http://elsewhere", clickhouse="http://elsewhere")
@@ -250,7 +262,7 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from infra.settings import Settings
-from infra.stack import Stack
+from infra.stack.stack import Stack
 stack = Stack(Path(sys.argv[1]), Settings(kafka="x:1", registry="http://x", clickhouse="http://x"))
 stack.start()
 print(stack.addresses.valkey, flush=True)
@@ -404,6 +416,16 @@ def test_settings_from_the_environment(tmp_path: Path) -> None:
         assert password not in shown
     with pytest.raises(SettingsError, match="BESTEX_KAFKA_SASL_PASSWORD_FILE"):
         Settings.from_env({"BESTEX_KAFKA_SASL_PASSWORD_FILE": str(tmp_path / "none")})
+    own = tmp_path / "accounts.json"
+    own.write_text('{"order_retention_us": 60000000}')
+    told = Settings.from_env({"BESTEX_ACCOUNTS": str(own)})
+    routed = Settings.from_env({"BESTEX_ROUTER": str(own), "BESTEX_EXECUTION": str(own)})
+    assert routed.agent("router") == told.agent("accounts") and routed.agent("accounts") == {}
+    assert routed.execution == told.accounts
+    assert told.agent("accounts") == {"agent": {"order_retention_us": 60_000_000}} and not told.agent("router")
+    own.write_text("[]")
+    with pytest.raises(SettingsError, match="no JSON object"):
+        Settings.from_env({"BESTEX_ACCOUNTS": str(own)})
     with pytest.raises(SettingsError, match="both set"):
         Settings.from_env({"BESTEX_VALKEY": "a", "BESTEX_VALKEY_FILE": str(secret)})
 

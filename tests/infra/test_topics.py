@@ -17,6 +17,7 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from infra import topics
 from infra.settings import Addresses
 from schemas.codec import BY_NAME, schema_text
+from schemas.letters import MOST_BYTES
 from schemas.registry import ConfluentRegistry
 from schemas.topics import TOPICS
 
@@ -57,7 +58,9 @@ def test_every_topic_of_the_table_is_made_once(stack: Addresses, prefix: str) ->
         if topic.retention_ms:
             assert set_["retention.ms"] == str(topic.retention_ms)
         assert set_["message.timestamp.type"] == ("LogAppendTime" if topic.retention_ms > 0 else "CreateTime")
-        assert configuration(stack, f"{prefix}{topic.name}.dlq")["retention.ms"] == "-1"
+        of_letters = configuration(stack, f"{prefix}{topic.name}.dlq")
+        assert of_letters["retention.ms"] == "-1"
+        assert int(of_letters["max.message.bytes"]) > 2 * int(set_["max.message.bytes"])
 
 
 def test_what_differs_is_named_and_left_alone(stack: Addresses, prefix: str) -> None:
@@ -76,6 +79,24 @@ def test_what_differs_is_named_and_left_alone(stack: Addresses, prefix: str) -> 
     assert any(f"--topic {prefix}instruments --add-config cleanup.policy=compact" in d for d in found)
     assert {d.split()[0] for d in found} == {f"{prefix}orders.commands", f"{prefix}instruments"}
     assert len(admin.list_topics(timeout=30).topics[f"{prefix}orders.commands"].partitions) == 2
+
+
+def test_a_limit_that_is_too_low_for_letters_is_raised_and_a_higher_one_is_kept(stack: Addresses, prefix: str) -> None:
+    """What an older version made takes no letter about a record of a megabyte."""
+    kafka: dict[str, Any] = {"bootstrap.servers": stack.kafka}
+    keep = {"cleanup.policy": "delete", "retention.ms": "-1"}
+    news = [
+        NewTopic(f"{prefix}orders.commands.dlq", 1, 1, config=keep),
+        NewTopic(f"{prefix}fills.dlq", 1, 1, config=keep | {"max.message.bytes": "99000000"}),
+    ]
+    admin = AdminClient(kafka)  # named: the answer does not come to one already collected
+    for future in admin.create_topics(news).values():
+        future.result(30)
+    topics.create(kafka, partitions=3, prefix=prefix)
+    raised, kept = (configuration(stack, prefix + name) for name in ("orders.commands.dlq", "fills.dlq"))
+    assert (raised["max.message.bytes"], kept["max.message.bytes"]) == (str(MOST_BYTES), "99000000")
+    assert raised["retention.ms"] == kept["retention.ms"] == "-1"
+    assert topics.create(kafka, partitions=3, prefix=prefix) == []
 
 
 def test_a_single_topic(stack: Addresses, prefix: str) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from connectors.venues.checkup import credentials
+from infra import marks
 from infra.cli import app
+from infra.client import Client
+from infra.settings import Addresses
+from infra.topics import create_topic
+from schemas.records import VenueAlert, VenueAlertKind, VenueAlertState
 
 run = CliRunner().invoke
 ORDER = {
@@ -75,3 +81,41 @@ def test_a_venue_that_cannot_be_reached_fails_the_check() -> None:
     answer = run(app, ["venues", "check", "gemini", "--rest-url", "http://127.0.0.1:1", "--timeout", "0.5", "--json"])
     assert answer.exit_code == 1
     assert last(answer.stdout)["failed"] == ["markets", "credentials"]
+
+
+def alert(number: int, state: VenueAlertState) -> VenueAlert:
+    return VenueAlert(
+        id=f"test-{number}",
+        venue="alpha",
+        kind=VenueAlertKind.BALANCE_DRIFT,
+        state=state,
+        asset="USDT",
+        expected=5 * 10**8,
+        found=7 * 10**8,
+        detail="+2 USDT that no fill of ours explains",
+        raised_at=number,
+        at=number,
+    )
+
+
+def test_alerts_that_stand_are_listed(stack: Addresses, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("kafka", "registry", "valkey", "clickhouse"):
+        monkeypatch.setenv(f"BESTEX_{name.upper()}", getattr(stack, name))
+    one, topic = 1_700_000_000_000_000, f"alerts-{uuid.uuid4().hex[:8]}"
+    kafka = {"bootstrap.servers": stack.kafka}
+    create_topic(kafka, topic, 1, retention_ms=-1)
+    monkeypatch.setattr(marks, "ALERTS", topic)
+    client = Client(kafka, stack.registry)
+    for number, state in ((one, VenueAlertState.RAISED), (one + 1, VenueAlertState.RAISED)):
+        client.send(topic, f"test-{number}", alert(number, state))
+    client.send(topic, f"test-{one}", alert(one, VenueAlertState.CLEARED))
+    found = last(run(app, ["venues", "alerts", "--json"]).stdout)["alerts"]
+    assert isinstance(found, list)
+    (stands,) = found
+    assert (stands["id"], stands["kind"], stands["state"]) == (f"test-{one + 1}", "BALANCE_DRIFT", "RAISED")
+    assert (stands["venue"], stands["asset"], stands["expected"], stands["found"]) == ("alpha", "USDT", "5", "7")
+    every = last(run(app, ["venues", "alerts", "--all", "--json"]).stdout)["alerts"]
+    assert isinstance(every, list)
+    assert [(a["id"], a["state"]) for a in every] == [(f"test-{one}", "CLEARED"), (f"test-{one + 1}", "RAISED")]
+    said = run(app, ["venues", "alerts"])
+    assert said.exit_code == 0 and "BALANCE_DRIFT" in said.stdout and "CLEARED" not in said.stdout

@@ -13,11 +13,25 @@ import pytest
 import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from verify_log import PARTITIONS, UNIT, Trading, add, changed, right, trading, twice, without
+from verify_log import PARTITIONS, UNIT, Trading, _quote, add, changed, right, trading, twice, without
 
 from infra.query import ask
 from infra.settings import Addresses
-from infra.verify.log import ACCOUNTS, ACKS, CHILDREN, COMMANDS, EVENTS, FILLS, ORDERS, POSITIONS, TRANSFERS, Log
+from infra.verify.log import (
+    ACCOUNTS,
+    ACKS,
+    ALERTS,
+    CHILDREN,
+    COMMANDS,
+    EVENTS,
+    FILLS,
+    OPEN,
+    ORDERS,
+    POSITIONS,
+    REQUESTS,
+    TRANSFERS,
+    Log,
+)
 from infra.verify.run import Targets, judge
 from infra.verify.targets import (
     children_accepted_once,
@@ -26,11 +40,23 @@ from infra.verify.targets import (
     read_model_equals_log,
     venue_ledgers_equal_fills,
 )
-from schemas.records import EventKind, ExecutionKind, OrderState
+from schemas.records import (
+    AssetAmount,
+    Balance,
+    DeadLetter,
+    EventKind,
+    ExecutionKind,
+    ExecutionReport,
+    OrderState,
+    RoutePlan,
+    Side,
+)
 from sinks.base import Row
 from sinks.clickhouse import ClickHouseSink
 from sinks.notifier import FileNotifier
 from sinks.readmodel import ReadModelSink
+from streams.agents.accounts import ORDERS as ORDERS_TABLE
+from streams.domain.risk import RiskSettings
 
 Harm = Callable[[Log], None]
 
@@ -55,13 +81,32 @@ def test_a_log_that_is_right_has_no_violation(traded: Trading) -> None:
     assert found == {
         "commands_answered_once": [],
         "transitions_legal": [],
+        "client_order_ids_unique": [],
         "sequences_without_gap": [],
         "hash_chain": [],
         "state_equals_log": [],
         "money_conserved": [],
         "fills_equal_parents": [],
         "positions_equal_fills": [],
+        "nothing_left_behind": [],
+        "portfolio_rebuilt": [],
     }
+
+
+def test_orders_that_were_forgotten_and_ids_that_are_used_again_are_right() -> None:
+    t = trading(RiskSettings(order_retention_us=10_000_000, transfer_retention_us=10_000_000))
+    t.driver.advance(10_020_000)  # a thousandth later at most
+    assert [o.client_order_id for o in t.driver.all(ORDERS_TABLE).values()] == ["open"]
+    t.driver.feed("market.quotes", "BTC/USDT", msgspec.structs.replace(_quote(), at=t.driver.now))
+    t.place("ann", "filled", Side.BUY, UNIT, 60_001 * UNIT)
+    (child,) = t.route("a")
+    t.fill(child, UNIT, 60_001 * UNIT, 0, "BTC")
+    log = right(t)
+    assert judge(log, t.codec, Targets())[0] == {name: [] for name in counts(t, log)}
+    # one that is gone before its end is not
+    without(log, ORDERS, lambda o: o is not None and o.client_order_id == "open")
+    log.entries[ORDERS] = [e for e in log.entries[ORDERS] if e.record is None or e.record.client_order_id != "open"]
+    assert counts(t, log)["state_equals_log"] == 1
 
 
 def accepted(e: Any) -> bool:
@@ -174,6 +219,24 @@ HARM: list[tuple[str, str, Harm]] = [
             log.entries[ORDERS][-1]._replace(record=_with(log.entries[ORDERS][-1].record, "filled", 1))
         ),
     ),
+    (
+        "portfolio_rebuilt",
+        "what a position earned is made up, and taken from what it cost",
+        lambda log: _also(log, POSITIONS, cost=lambda p: p.cost + 1, realised=lambda p: p.realised + 1),
+    ),
+    (
+        "portfolio_rebuilt",
+        "a balance that no event moved",
+        lambda log: _also(log, ACCOUNTS, balances=lambda a: (*a.balances, Balance(asset="XYZ", available=1, locked=0))),
+    ),
+    ("portfolio_rebuilt", "an open order that is not listed", lambda log: log.entries[OPEN].clear()),
+    ("portfolio_rebuilt", "an open order too many", lambda log: _also(log, ACCOUNTS, open_orders=lambda a: 7)),
+    ("portfolio_rebuilt", "buys that there are not", lambda log: _also(log, ACCOUNTS, buying=lambda a: (_SOME,))),
+    (
+        "client_order_ids_unique",
+        "a client order id taken twice",
+        lambda log: changed(log, EVENTS, lambda e: accepted(e), client_order_id="rests", account_id="bob"),
+    ),
     ("hash_chain", "a word changed", lambda log: changed(log, EVENTS, kind(EventKind.DENIED), reason="because")),
     ("hash_chain", "an event lost", lambda log: without(log, EVENTS, kind(EventKind.FILL))),
     (
@@ -232,7 +295,47 @@ HARM: list[tuple[str, str, Harm]] = [
         "a fill nobody reported",
         lambda log: without(log, ACKS, lambda r: getattr(r, "kind", None) is ExecutionKind.FILL),
     ),
+    ("nothing_left_behind", "a plan lost", lambda log: _unanswered(log, RoutePlan)),
+    ("nothing_left_behind", "a child without report", lambda log: _unanswered(log, ExecutionReport)),
+    ("nothing_left_behind", "a request put aside", lambda log: _put_aside(log)),
 ]
+
+
+def _unanswered(log: Log, answer: type[Any]) -> None:
+    """The last order, which is open, came long ago, and its answers of a kind are gone."""
+    order_id = next(e.record.order_id for e in log.entries[EVENTS] if e.record.client_order_id == "open")
+    log.entries[ACKS] = [
+        e for e in log.entries[ACKS] if not (isinstance(e.record, answer) and e.record.order_id == order_id)
+    ]
+    for topic, name in ((EVENTS, "at"), (CHILDREN, "created_at")):
+        log.entries[topic] = [
+            e._replace(record=_with(e.record, name, 0)) if e.record.order_id == order_id else e
+            for e in log.entries[topic]
+        ]
+
+
+def _put_aside(log: Log) -> None:
+    entry = log.entries[REQUESTS][0]
+    letter = DeadLetter(
+        origin_topic=REQUESTS,
+        origin_partition=entry.partition,
+        origin_offset=entry.offset,
+        cause="HANDLER_FAILED",
+        detail="",
+        app="router",
+        at=0,
+    )
+    add(log, REQUESTS + ".dlq", 0, letter)
+
+
+_SOME = AssetAmount(asset="BTC", amount=1)
+
+
+def _also(log: Log, topic: str, **fields: Callable[[Any], Any]) -> None:
+    """Once more the last record of a table's changelog, with other fields."""
+    last = log.entries[topic][-1]
+    values = {name: make(last.record) for name, make in fields.items()}
+    log.entries[topic].append(last._replace(record=msgspec.structs.replace(last.record, **values)))
 
 
 def _richer(log: Log) -> Any:
@@ -295,7 +398,7 @@ def test_no_field_of_an_event_can_be_changed_unseen(traded: Trading, data: st.Da
 
 
 def rows(log: Log, topic: str) -> list[Row]:
-    return [Row(topic, e.partition, e.offset, e.record.at, e.record, None) for e in log.entries[topic]]  # type: ignore[arg-type]
+    return [Row(topic, e.partition, e.offset, 0, e.record, None) for e in log.entries[topic]]  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -304,8 +407,8 @@ def clickhouse(stack: Addresses, traded: Trading) -> Iterator[tuple[str, str]]:
     sink = ClickHouseSink(stack.clickhouse, database)
     sink.setup()
     log = right(traded)
-    sink.resume({(t, p): 0 for t in (EVENTS, FILLS) for p in range(PARTITIONS)})
-    sink.write(rows(log, EVENTS) + rows(log, FILLS))
+    sink.resume({(t, p): 0 for t in (EVENTS, FILLS, ACKS, ALERTS) for p in range(PARTITIONS)})
+    sink.write(rows(log, EVENTS) + rows(log, FILLS) + rows(log, ACKS) + rows(log, ALERTS))
     yield stack.clickhouse, database
     ask(stack.clickhouse, f"DROP DATABASE {database}", "default")
     sink.close()
@@ -319,6 +422,11 @@ def clickhouse(stack: Addresses, traded: Trading) -> Iterator[tuple[str, str]]:
         "ALTER TABLE fills UPDATE quantity = quantity + 0.00000001 WHERE 1 SETTINGS mutations_sync = 1",
         "ALTER TABLE order_events DELETE WHERE kind = 'WORKING' SETTINGS mutations_sync = 1",
         "ALTER TABLE order_events UPDATE filled = filled + 0.00000001 WHERE kind = 'FILL' SETTINGS mutations_sync = 1",
+        "ALTER TABLE order_events UPDATE expires_at = at WHERE kind = 'ACCEPTED' SETTINGS mutations_sync = 1",
+        "ALTER TABLE route_plans UPDATE best_single_price = best_single_price + 0.00000001 WHERE 1 SETTINGS mutations_sync = 1",
+        "ALTER TABLE route_plans DELETE WHERE attempt = 1 SETTINGS mutations_sync = 1",
+        "ALTER TABLE venue_alerts DELETE WHERE state = 'CLEARED' SETTINGS mutations_sync = 1",
+        "ALTER TABLE venue_alerts UPDATE found = found + 0.00000001 WHERE 1 SETTINGS mutations_sync = 1",
         "INSERT INTO fills SELECT * REPLACE (kafka_offset + 1000 AS kafka_offset) FROM fills LIMIT 1",
         "INSERT INTO order_events SELECT * REPLACE (kafka_offset + 1000 AS kafka_offset) FROM order_events LIMIT 1",
     ],
@@ -377,14 +485,16 @@ def test_the_read_model_is_held_against_the_log(model: tuple[Any, str, str], tra
         (lambda lines: [*lines, lines[0]], True),
         (lambda lines: [*lines, json.dumps({**json.loads(lines[0]), "key": "zed:1"})], True),
         (lambda lines: [json.dumps({**json.loads(lines[0]), "filled": "77"}), *lines[1:]], True),
+        (lambda lines: lines[:-1], True),
+        (lambda lines: [*lines[:-1], json.dumps({**json.loads(lines[-1]), "found": "77"})], True),
     ],
 )
 def test_notices_are_held_against_the_log(tmp_path: Path, traded: Trading, harm: Any, wrong: bool) -> None:
     log, file = right(traded), tmp_path / "notices.jsonl"
     sink = FileNotifier(file)
     sink.setup()
-    sink.resume({(EVENTS, p): 0 for p in range(PARTITIONS)})
-    sink.write(rows(log, EVENTS))
+    sink.resume({(t, p): 0 for t in (EVENTS, ALERTS) for p in range(PARTITIONS)})
+    sink.write(rows(log, EVENTS) + rows(log, ALERTS))
     sink.close()
     file.write_text("".join(f"{line}\n" for line in harm(file.read_text().splitlines())))
     assert bool(list(notifier_equals_log(log, file))) is wrong

@@ -13,6 +13,7 @@ import msgspec
 
 from infra.verify.log import Entry, Log
 from schemas.codec import BY_NAME, Codec, DecodeError, LocalRegistry
+from schemas.partitioner import partition_of
 from schemas.records import (
     CancelOrder,
     ChildOrder,
@@ -31,10 +32,13 @@ from schemas.records import (
     TimeInForce,
     Transfer,
     TransferKind,
+    VenueAlert,
+    VenueAlertKind,
+    VenueAlertState,
 )
 from streams.agents.accounts import accounts_agent
+from streams.domain.risk import RiskSettings
 from streams.engine.driver import Driver
-from streams.engine.partitioner import partition_of
 
 UNIT = 10**8
 START = 1_700_000_000_000_000
@@ -46,9 +50,9 @@ Change = Callable[[Any], Any]
 class Trading:
     """Feeds the accounts agent, and plays the router and the venues."""
 
-    def __init__(self) -> None:
+    def __init__(self, risk: RiskSettings | None = None) -> None:
         self.codec = Codec(LocalRegistry())
-        self.driver = Driver(accounts_agent(), now=START, partitions=PARTITIONS, codec=self.codec)
+        self.driver = Driver(accounts_agent(risk), now=START, partitions=PARTITIONS, codec=self.codec)
         for venue in ("a", "b"):
             self.driver.feed("instruments", f"{venue}|{SYMBOL}", _instrument(venue))
         self.driver.feed("market.quotes", SYMBOL, _quote())
@@ -121,6 +125,24 @@ class Trading:
             self.driver.feed("venue.orders", child.venue, child)
         return children
 
+    def alert(self) -> None:
+        """A venue's balance drifts, and is counted in."""
+        at = self.driver.now
+        raised = VenueAlert(
+            id="a|BALANCE_DRIFT|USDT|1",
+            venue="a",
+            kind=VenueAlertKind.BALANCE_DRIFT,
+            state=VenueAlertState.RAISED,
+            asset="USDT",
+            expected=5 * UNIT,
+            found=7 * UNIT,
+            detail="+2",
+            raised_at=at,
+            at=at,
+        )
+        for alert in (raised, msgspec.structs.replace(raised, state=VenueAlertState.CLEARED)):
+            self.driver.feed("venue.alerts", alert.id, alert)
+
     def report(self, child: ChildOrder, kind: ExecutionKind, **more: Any) -> None:
         values: dict[str, Any] = {
             "account_id": child.account_id,
@@ -149,9 +171,9 @@ class Trading:
         )
 
 
-def trading() -> Trading:
+def trading(risk: RiskSettings | None = None) -> Trading:
     """What the module says."""
-    t = Trading()
+    t = Trading(risk)
     for account in ("ann", "bob", "cyd"):
         t.transfer(account, 200_000, "USDT")
         t.transfer(account, 5, "BTC")
@@ -177,6 +199,7 @@ def trading() -> Trading:
     t.place("cyd", "open", Side.BUY, UNIT, 50_000 * UNIT)
     (child,) = t.route("a")
     t.report(child, ExecutionKind.ACCEPTED)
+    t.alert()
     return t
 
 

@@ -21,40 +21,53 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from infra.topics import ensure, wanted
+from infra.topics import ensure, twin, wanted
 from schemas.codec import Codec
 from schemas.records import (
     BalanceChange,
+    Candidate,
     DeadLetter,
     EventKind,
+    ExecutionKind,
+    ExecutionReport,
     Fill,
     Liquidity,
     OrderEvent,
     OrderState,
     OrderType,
+    PlannedChild,
     Quote,
     Record,
+    RoutePlan,
     Side,
     TimeInForce,
+    VenueAlert,
+    VenueAlertKind,
+    VenueAlertState,
 )
 from schemas.registry import ConfluentRegistry
 
 SCALE = 10**8
 K, S = EventKind, OrderState
 PARTITIONS = 3
-TOPICS = ("orders.events", "fills", "market.quotes")
+TOPICS = ("orders.events", "fills", "market.quotes", "exchange.acks", "venue.alerts")
+VENUES = ("alpha", "beta", "gamma")
 DEADLINE = 90.0
 LAST_OF_OCTOBER = 1_730_419_198_500_000  # a second and a half before a month ends
 
 
 class World:
-    """Makes plausible events: every order goes from its acceptance or denial to its end; balances add up."""
+    """Makes plausible events: every order goes from its acceptance or denial to its end; balances add up.
+
+    Prices and fees are not plausible: sums over them must be exact all the same.
+    """
 
     def __init__(self, seed: int, accounts: Sequence[str]) -> None:
-        self.random = random.Random(seed)
+        self.seed, self.random, self.more = seed, random.Random(seed), random.Random(-seed)
         self.accounts = {a: {"seq": 0, "hash": b"", "USDT": [10**9 * SCALE, 0], "orders": []} for a in accounts}
         self.at = LAST_OF_OCTOBER
         self.orders = self.trades = 0
@@ -83,13 +96,111 @@ class World:
             "left": self.random.randint(1, 10**10),
         }
         order["quantity"] = order["left"]
+        order["symbol"] = self.more.choice(["BTC/USDT", "ETH/USDT", "ETH/BTC"])
+        order["side"] = self.more.choice(list(Side))
+        order["arrival_mid"] = self.maybe(self.more.randint(1, 10**13))
+        order["terms"] = {
+            "stop_price": self.maybe(self.more.randint(1, 10**13)),
+            "scheduled_at": self.maybe(self.at + 1_000_000),
+            "expires_at": self.maybe(self.at + 2_000_000),
+        }
+        order["children"] = [
+            (f"{order['id']}-1-{n}", venue) for n, venue in enumerate(self.more.sample(VENUES, self.more.randint(1, 3)))
+        ]
         if self.random.random() < 0.15:
             return [self.event(account, order, K.DENIED, S.DENIED, code="MAX_ORDER_SIZE")]
         self.accounts[account]["orders"].append(order)
         return [
             self.event(account, order, K.ACCEPTED, S.ROUTING, available=-10, locked=10),
+            *([self.plan(account, order)] if self.more.random() < 0.95 else []),
+            self.report(account, order),
             self.event(account, order, K.WORKING, S.WORKING),
         ]
+
+    def alert(self, number: int) -> list[VenueAlert]:
+        """One that is raised and, mostly, cleared."""
+        place = f"{self.seed} {number} {self.at}"
+        chance = random.Random(place)
+        kind, venue = chance.choice(list(VenueAlertKind)), chance.choice(VENUES)
+        raised = VenueAlert(
+            id=f"{venue}|{kind}|{place}",
+            venue=venue,
+            kind=kind,
+            state=VenueAlertState.RAISED,
+            asset=chance.choice([None, "USDT"]),
+            expected=chance.choice([None, -chance.randint(1, 10**13)]),
+            found=chance.choice([None, chance.randint(1, 10**13)]),
+            venue_order_id=chance.choice([None, "77"]),
+            detail="so it is",
+            raised_at=self.at,
+            at=self.at,
+        )
+        cleared = msgspec.structs.replace(raised, state=VenueAlertState.CLEARED, detail="over", at=self.at + 1)
+        return [raised, cleared] if chance.random() < 0.8 else [raised]
+
+    def maybe(self, value: int) -> int | None:
+        return None if self.more.random() < 0.2 else value
+
+    def plan(self, account: str, order: dict[str, Any]) -> RoutePlan:
+        """Of three venues one to three are used; what an old version did not say is sometimes missing."""
+        price, old = partial(self.more.randint, 1, 10**13), self.more.random() < 0.1
+        single = self.maybe(price())
+        return RoutePlan(
+            order_id=order["id"],
+            account_id=account,
+            symbol=order["symbol"],
+            attempt=1,
+            children=tuple(
+                PlannedChild(
+                    child_id=child_id,
+                    venue=venue,
+                    price=price(),
+                    quantity=order["quantity"],
+                    time_in_force=self.more.choice([TimeInForce.IOC, TimeInForce.GTC]),
+                    expected_fee=price(),
+                    expected_price=None if old else price(),
+                )
+                for child_id, venue in order["children"]
+            ),
+            unrouted=0,
+            reason="",
+            candidates=tuple(
+                Candidate(
+                    venue=venue,
+                    eligible=self.more.random() < 0.8,
+                    reason="",
+                    score=self.more.randint(0, SCALE),
+                    price_score=SCALE,
+                    latency_score=0,
+                    reliability_score=1,
+                    liquidity_score=2,
+                    average_price=self.maybe(price()),
+                    filled=order["quantity"],
+                )
+                for venue in VENUES
+            ),
+            arrival_mid=order["arrival_mid"],
+            average_price=self.maybe(price()),
+            best_single_venue=None if single is None else "alpha",
+            best_single_price=single,
+            planned_at=self.at,
+            side=None if old else order["side"],
+            quantity=None if old else order["quantity"],
+        )
+
+    def report(self, account: str, order: dict[str, Any]) -> ExecutionReport:
+        return ExecutionReport(
+            account_id=account,
+            order_id=order["id"],
+            child_id=order["children"][0][0],
+            venue=order["children"][0][1],
+            symbol=order["symbol"],
+            kind=ExecutionKind.ACCEPTED,
+            liquidity=Liquidity.NOT_KNOWN,
+            reason_code="",
+            reason="",
+            at=self.at,
+        )
 
     def go_on(self, account: str, order: dict[str, Any]) -> list[Record]:
         what, made = self.random.random(), list[Record]()
@@ -138,7 +249,15 @@ class World:
         funds[1] += locked
         changes = (
             BalanceChange(
-                asset="USDT", available_delta=available, locked_delta=locked, available=funds[0], locked=funds[1]
+                asset="USDT",
+                available_delta=available,
+                locked_delta=locked,
+                available=funds[0],
+                locked=funds[1],
+                owed_delta=self.maybe(-3),
+                owed=self.maybe(7),
+                held_delta=self.maybe(11),
+                held=self.maybe(13),
             ),
         )
         if order:
@@ -153,8 +272,8 @@ class World:
             client_order_id=f"client-{order['id']}" if order else "",
             kind=kind,
             state=state,
-            symbol="BTC/USDT" if order else "",
-            side=Side.BUY if order else None,
+            symbol=order["symbol"] if order else "",
+            side=order["side"] if order else None,
             order_type=OrderType.LIMIT if first else None,
             time_in_force=TimeInForce.GTC if first else None,
             quantity=order["quantity"] if order else None,
@@ -176,24 +295,26 @@ class World:
             at=self.at,
             previous_hash=previous,
             hash=of["hash"],
+            **(order["terms"] if order else {}),
         )
 
     def fill(self, account: str, order: dict[str, Any], price: int, quantity: int) -> Fill:
+        child_id, venue = self.more.choice(order["children"])
         return Fill(
-            fill_id=f"alpha:BTC/USDT:{account}:{self.trades}",
+            fill_id=f"{venue}:{order['symbol']}:{account}:{self.trades}",
             account_id=account,
             order_id=order["id"],
             client_order_id=f"client-{order['id']}",
-            child_id=f"{order['id']}-1",
-            venue=self.random.choice(["alpha", "beta", "gamma"]),
-            symbol="BTC/USDT",
-            side=Side.BUY,
+            child_id=child_id,
+            venue=venue,
+            symbol=order["symbol"],
+            side=order["side"],
             price=price,
             quantity=quantity,
-            fee=quantity // 1000,
-            fee_asset="BTC",
-            liquidity=Liquidity.TAKER,
-            arrival_mid=None if self.random.random() < 0.5 else price + 1,
+            fee=self.more.choice([0, quantity // 1000]),
+            fee_asset=self.more.choice([*order["symbol"].split("/"), "BNB"]),
+            liquidity=self.more.choice(list(Liquidity)),
+            arrival_mid=order["arrival_mid"],
             best_single_price=None,
             venue_at=self.at - 7,
             at=self.at,
@@ -225,9 +346,16 @@ class Log:
         self.codec = Codec(ConfluentRegistry(stack.registry))
         self.records: dict[tuple[str, int, int], Record] = {}
         names = [wanted(self.prefix + t, PARTITIONS) for t in TOPICS]
-        self._topics = [*names, *(wanted(f"{t.name}.dlq", 1) for t in names)]
+        self._topics = [*names, *(twin(t.name) for t in names)]
         ensure(self.kafka, self._topics)
-        self._producer = Producer({**self.kafka, "transactional.id": self.prefix, "partitioner": "murmur2_random"})
+        self._producer = Producer(
+            {
+                **self.kafka,
+                "transactional.id": self.prefix,
+                "partitioner": "murmur2_random",
+                "message.max.bytes": 64 << 20,
+            }
+        )
         self._producer.init_transactions()
 
     def write(self, records: Sequence[Record], commit: bool = True) -> None:
@@ -260,7 +388,8 @@ class Log:
     def write_much(self, world: World, events: int, transaction: int = 60) -> None:
         """At least `events` events with their fills and some quotes; every sixth transaction is followed by an aborted one."""
         for number in range(0, events, transaction):
-            self.write([*world.some(transaction), *(world.quote() for _ in range(3))])
+            alerts = [a for i in range(3) for a in world.alert(number + i)]
+            self.write([*world.some(transaction), *(world.quote() for _ in range(3)), *alerts])
             if number // transaction % 6 == 0:
                 ghost = World(number, [f"aborted-{a}" for a in world.accounts])
                 ghost.orders = number * 1000
@@ -456,5 +585,9 @@ def _where(record: Record) -> tuple[str, str]:
         return "orders.events", record.account_id
     if isinstance(record, Fill):
         return "fills", record.account_id
+    if isinstance(record, RoutePlan | ExecutionReport):
+        return "exchange.acks", record.account_id
+    if isinstance(record, VenueAlert):
+        return "venue.alerts", record.id
     assert isinstance(record, Quote)
     return "market.quotes", record.symbol

@@ -77,9 +77,12 @@ def _expected(record: Any, name: str, kind: str) -> Any:
     """What a column of a type must hold, said another way than the sink says it."""
     if name == "status":
         return public_status(record.state, record.filled) if record.order_id else ""
-    if name.startswith("balances."):
-        values = [getattr(b, name.partition(".")[2]) for b in record.balances]
-        return [_money(v) for v in values] if "Decimal" in kind else values
+    if "." in name:
+        outer, _, inner = name.partition(".")
+        values = [getattr(b, inner) for b in getattr(record, outer)]
+        if "Decimal" in kind:
+            return [_money(v if "Nullable" in kind else v or 0) for v in values]
+        return values
     value = getattr(record, name)
     if "Decimal" in kind:
         return _money(value)
@@ -100,7 +103,7 @@ def assert_equal_to_log(log: Log, house: House, final: str = "") -> None:
             values = dict(zip(kinds, row, strict=True))
             assert values["kafka_topic"] == table.topic
             found[values["kafka_partition"], values["kafka_offset"]] = values
-        truth = log.of(table.topic)
+        truth = {place: r for place, r in log.of(table.topic).items() if isinstance(r, table.record)}
         assert len(truth) > 10
         assert set(found) == set(truth)
         assert len(rows) == len(truth)
@@ -205,12 +208,15 @@ def test_views_say_what_the_log_says(log: Log, house: House, tmp_path: Path) -> 
     process.until_carried(TOPICS)
     process.end()
     last: dict[str, OrderEvent] = {}
-    balances: dict[tuple[str, str], tuple[int, int]] = {}
+    balances: dict[tuple[str, str], tuple[int, ...]] = {}
     for e in sorted(log.of("orders.events").values(), key=lambda e: (e.account_id, e.account_seq)):
         if e.order_id:
             last[e.order_id] = e
-        balances |= {(e.account_id, b.asset): (b.available, b.locked) for b in e.balances}
-    columns = "order_id, account_id, side, order_type, state, status, filled, quantity, events, updated_at"
+        balances |= {(e.account_id, b.asset): (b.available, b.locked, b.held or 0, b.owed or 0) for b in e.balances}
+    columns = (
+        "order_id, account_id, side, order_type, state, status, filled, quantity, events, updated_at, "
+        "stop_price, scheduled_at, expires_at"
+    )
     orders = {r[0]: r[1:] for r in house.rows(f"SELECT {columns} FROM {{db}}.orders")}
     assert set(orders) == set(last)
     for order_id, e in last.items():
@@ -218,7 +224,7 @@ def test_views_say_what_the_log_says(log: Log, house: House, tmp_path: Path) -> 
         status = public_status(e.state, e.filled)
         known = (
             e.account_id,
-            "BUY",
+            e.side,
             "LIMIT",
             e.state,
             status,
@@ -226,12 +232,16 @@ def test_views_say_what_the_log_says(log: Log, house: House, tmp_path: Path) -> 
             _money(e.quantity),
             e.order_seq,
             _time(e.at),
+            _money(e.stop_price),
+            _time(e.scheduled_at),
+            _time(e.expires_at),
         )
         assert orders[order_id] == known
     found = {
-        (r[0], r[1]): (r[2], r[3]) for r in house.rows("SELECT account_id, asset, available, locked FROM {db}.balances")
+        (r[0], r[1]): r[2:]
+        for r in house.rows("SELECT account_id, asset, available, locked, held, owed FROM {db}.balances")
     }
-    assert found == {k: (_money(a), _money(b)) for k, (a, b) in balances.items()}
+    assert found == {k: tuple(map(_money, values)) for k, values in balances.items()}
     fills: list[Fill] = list(log.of("fills").values())
     for venue, count, quantity, notional in house.rows(
         "SELECT venue, sum(fills), sum(quantity), sum(notional) FROM {db}.fills_by_venue GROUP BY venue"
@@ -258,3 +268,72 @@ def test_a_log_that_is_shorter_than_the_target_is_not_taken_for_it(log: Log, hou
     assert process.process is not None
     assert process.process.wait(60) == 1
     assert "another log?" in process.said()
+
+
+# order_events as the first version made it, and a row that it wrote.
+FIRST_TABLE = """
+CREATE TABLE {db}.order_events
+(
+    account_id String, account_seq Int64, order_id String, order_seq Int32, client_order_id String, kind LowCardinality(String),
+    state LowCardinality(String), status LowCardinality(String), symbol LowCardinality(String), side LowCardinality(String),
+    order_type LowCardinality(String), time_in_force LowCardinality(String), quantity Nullable(Decimal(38, 8)),
+    price Nullable(Decimal(38, 8)), filled Decimal(38, 8), filled_quote Decimal(38, 8), reason_code LowCardinality(String),
+    reason String, venue LowCardinality(String), child_id String, trade_id String,
+    balances Nested (asset LowCardinality(String), available_delta Decimal(38, 8), locked_delta Decimal(38, 8),
+                     available Decimal(38, 8), locked Decimal(38, 8)),
+    cause_topic LowCardinality(String), cause_partition Int32, cause_offset Int64, is_outcome Bool, actor LowCardinality(String),
+    sent_at Nullable(DateTime64(6, 'UTC')), at DateTime64(6, 'UTC'), previous_hash String, hash String,
+    kafka_topic LowCardinality(String), kafka_partition Int32, kafka_offset Int64, kafka_at DateTime64(6, 'UTC')
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(at)
+PRIMARY KEY (account_id, order_id, account_seq)
+ORDER BY (account_id, order_id, account_seq, kafka_topic, kafka_partition, kafka_offset)
+SETTINGS non_replicated_deduplication_window = 10000
+"""
+FIRST_ROW = """
+INSERT INTO {db}.order_events
+    (account_id, account_seq, order_id, order_seq, kind, state, symbol, `balances.asset`, `balances.available_delta`,
+     `balances.locked_delta`, `balances.available`, `balances.locked`, at, kafka_topic, kafka_partition, kafka_offset)
+VALUES ('of old', 1, 'old order', 1, 'ACCEPTED', 'ROUTING', 'BTC/USDT', ['USDT', 'BTC'], [1, 2], [3, 4], [5, 6], [7, 8],
+        '2024-10-01 00:00:00', 'of old', 0, 7)
+"""
+
+
+def test_a_table_of_the_first_version_is_brought_up_to_date(log: Log, house: House, tmp_path: Path) -> None:
+    house.client.command(f"CREATE DATABASE {house.database}")
+    for statement in (FIRST_TABLE, FIRST_ROW):
+        house.client.command(statement.replace("{db}", house.database))
+    log.write_much(World(12, ACCOUNTS), 300)
+    process = sink(log, house, tmp_path).start()
+    process.until_carried(TOPICS)
+    process.end()
+    process.start().until_carried(TOPICS)  # and again, when there is nothing to do
+    process.end()
+    old = house.rows(
+        "SELECT stop_price, scheduled_at, expires_at, balances.held, balances.owed, balances.held_delta, balances.owed_delta "
+        "FROM {db}.order_events WHERE account_id = 'of old'"
+    )
+    assert old == [(None, None, None, *[[Decimal(0)] * 2] * 4)]
+    balances = house.rows(
+        "SELECT asset, available, locked, held, owed FROM {db}.balances WHERE account_id = 'of old' ORDER BY asset"
+    )
+    assert balances == [("BTC", 6, 8, 0, 0), ("USDT", 5, 7, 0, 0)]
+    assert house.rows("SELECT stop_price, expires_at FROM {db}.orders WHERE order_id = 'old order'") == [(None, None)]
+    house.client.command(f"DELETE FROM {house.database}.order_events WHERE account_id = 'of old'")
+    assert_equal_to_log(log, house)
+    # What came of it is what a new table would be: the same columns, in the same order.
+    fresh = House(house.url)
+    try:
+        process = sink(log, fresh, tmp_path, group=f"{log.prefix}fresh").start()
+        process.until(lambda: bool(fresh.count()), "its first rows")
+        process.end()
+        described = (
+            "SELECT name, type FROM system.columns WHERE database = '{db}' AND table = 'order_events' ORDER BY position"
+        )
+        assert house.rows(described) == fresh.rows(described)
+        comments = "SELECT name, comment FROM system.columns WHERE database = '{db}' AND table = 'order_events' AND comment != ''"
+        assert set(house.rows(comments)) <= set(fresh.rows(comments))
+    finally:
+        fresh.client.command(f"DROP DATABASE IF EXISTS {fresh.database}")
+        fresh.client.close()

@@ -21,7 +21,7 @@ from sinks.base import Later, Row
 from sinks.notifier import FileNotifier
 
 ACCOUNTS = [f"acct {i}" for i in range(9)]
-TOPICS = ("orders.events",)
+TOPICS = ("orders.events", "venue.alerts")
 TOLD = {"DENIED", "FILL", "CLOSED", "CANCEL_DENIED", "MODIFY_DENIED", "TRANSFER_DENIED"}
 
 
@@ -33,8 +33,9 @@ def expected(log: Log) -> list[OrderEvent]:
     return [e for e in log.of("orders.events").values() if e.kind in TOLD]
 
 
-def assert_told_as_logged(notices: list[dict[str, Any]], events: list[OrderEvent]) -> None:
-    """The same notices as events, each once, an account's in their order, saying what the events say."""
+def assert_told_as_logged(told: list[dict[str, Any]], events: list[OrderEvent]) -> None:
+    """The same notices as events, each once, an account's in their order, saying what the events say; alerts apart."""
+    notices = [n for n in told if n["account_id"] is not None]
     assert Counter(n["key"] for n in notices) == Counter(f"{e.account_id}:{e.account_seq}" for e in events)
     by_key = {f"{e.account_id}:{e.account_seq}": e for e in events}
     last: dict[str, int] = {}
@@ -47,6 +48,21 @@ def assert_told_as_logged(notices: list[dict[str, Any]], events: list[OrderEvent
         assert n["status"] == public_status(e.state, e.filled)
         assert e.client_order_id in n["text"]
     assert len(notices) > 20
+
+
+def assert_alerts_told(told: list[dict[str, Any]], log: Log) -> None:
+    """Every alert once, each raised before it is cleared."""
+    notices = [n for n in told if n["account_id"] is None]
+    alerts = {f"{a.id}:{a.state.value}": a for a in log.of("venue.alerts").values()}
+    assert len(alerts) > 10 and Counter(n["key"] for n in notices) == Counter(list(alerts))
+    for n in notices:
+        a = alerts[n["key"]]
+        assert (n["venue"], n["kind"], n["state"], n["asset"], n["at"]) == (a.venue, a.kind, a.state, a.asset, a.at)
+        assert n["found"] == (None if a.found is None else decimal(a.found))
+        assert a.venue in n["text"] and a.kind.value in n["text"] and a.detail in n["text"]
+    keys = [n["key"] for n in notices]
+    ends = [key for key in keys if key.endswith(":CLEARED")]
+    assert all(keys.index(end.replace(":CLEARED", ":RAISED")) < keys.index(end) for end in ends)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -65,7 +81,8 @@ def test_file_has_each_notice_once_through_kills(log: Log, tmp_path: Path) -> No
     process.start().until_carried(TOPICS)
     process.end()
     assert_told_as_logged(lines(path), expected(log))
-    places = [(n["partition"], n["offset"]) for n in lines(path)]
+    assert_alerts_told(lines(path), log)
+    places = [(n["partition"], n["offset"]) for n in lines(path) if n["topic"] == "orders.events"]
     assert sorted(places) == sorted(p for p, e in log.of("orders.events").items() if e.kind in TOLD)
 
 
@@ -188,6 +205,7 @@ def test_webhook_once_by_key_through_kills_and_faults(log: Log, receiver: Receiv
     process.start().until_carried(TOPICS)
     process.end()
     assert_told_as_logged(receiver.honoured(), expected(log))
+    assert_alerts_told(receiver.honoured(), log)
     assert "hush" not in process.stderr.read_text()
     assert not log.dead_letters("orders.events", 0)
 
@@ -213,7 +231,7 @@ def test_webhook_refusals_are_dead_lettered_and_the_rest_goes_on(log: Log, recei
 def test_webhook_that_is_silent_is_waited_for_as_long_as_it_asks(log: Log, receiver: Receiver, tmp_path: Path) -> None:
     receiver.answer = lambda key, times: 429 if times < 3 else 200
     world = World(46, ["one"])
-    log.write([e for e in world.some(60) if isinstance(e, OrderEvent)])
+    log.write([e for e in world.some(90) if isinstance(e, OrderEvent)])
     process = notifier(log, tmp_path, webhook=receiver.url).start()
     process.until(lambda: max(receiver.posts.values(), default=0) >= 2, "a second attempt")
     assert not log.carried(process.group, TOPICS)

@@ -78,7 +78,9 @@ class Fold:
         for e in events:
             self.seq[e.account_id] = e.account_seq
             for b in e.balances:
-                self.balances.setdefault(e.account_id, {})[b.asset] = Balance(b.available, b.locked)
+                self.balances.setdefault(e.account_id, {})[b.asset] = Balance(
+                    b.available, b.locked, b.held or 0, b.owed or 0
+                )
             if e.order_id:
                 self.take(e)
         for f in log.of("fills").values():
@@ -97,9 +99,13 @@ class Fold:
                 "reason_code": "",
                 "reason": "",
                 "price": None,
+                "stop_price": None,
+                "scheduled_at": None,
+                "expires_at": None,
             },
         )
-        for name in ("side", "order_type", "time_in_force", "quantity", "price"):
+        terms = ("quantity", "price", "stop_price", "scheduled_at", "expires_at")
+        for name in ("side", "order_type", "time_in_force", *terms):
             if getattr(e, name) is not None:
                 order[name] = getattr(e, name)
         if e.reason_code:
@@ -136,6 +142,9 @@ def test_kill_minus_nine_changes_nothing(log: Log, store: Store, tmp_path: Path)
     assert store.model.order_by_client_id(ACCOUNTS[0], "no such id") is None
     assert store.model.open_orders("nobody") == []
     assert store.model.balances("nobody") == {}
+    # a model that an older version wrote is read as it is
+    store.client.hset(f"{store.prefix}balances:of old", "USDT", "1.5 2")
+    assert store.model.balances("of old") == {"USDT": Balance(150_000_000, 200_000_000)}
 
 
 def test_a_suspended_writer_does_no_harm(log: Log, store: Store, tmp_path: Path) -> None:

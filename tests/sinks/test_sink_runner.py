@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -16,8 +17,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis
+from confluent_kafka import Producer
 from sink_bench import Log, SinkProcess, Wire, World
 
+from schemas.letters import left_behind
 from schemas.records import OrderEvent
 from sinks.base import Place, Row, Sink
 from sinks.readmodel import ReadModel
@@ -160,3 +163,22 @@ def test_a_configuration_that_lacks_something_ends_with_one(tmp_path: Path) -> N
     assert done.returncode == 1
     assert "'clickhouse'" in done.stderr
     assert time.monotonic() - began < 60
+
+
+def test_a_record_as_large_as_the_broker_takes_is_dead_lettered_whole(log: Log, tmp_path: Path) -> None:
+    """And one that a letter cannot carry, though it came compressed, is dead-lettered without its value; the rest goes on."""
+    large = os.urandom(1_048_588 - 61 - 24)
+    log.write_bytes("orders.events", "a", large)
+    log.write_much(World(55, ["a"]), 60)
+    process = SinkProcess(log, "notifier", tmp_path, file=str(tmp_path / "notices.jsonl")).start()
+    process.until_carried(TOPICS)
+    packed = Producer({**log.kafka, "compression.type": "zstd", "message.max.bytes": 64 << 20})
+    packed.produce(f"{log.prefix}orders.events", bytes(10 << 20), b"a")
+    assert packed.flush(30) == 0
+    log.write_much(World(56, ["a"]), 60)
+    process.until_carried(TOPICS)
+    process.end()
+    whole, without = log.dead_letters("orders.events", 2)
+    assert (whole.value, whole.cause) == (large, "NOT_AVRO_FRAMED")
+    assert without.value is None and left_behind(without.value, without.detail) and not left_behind(None, whole.detail)
+    assert f"of {10 << 20} bytes" in without.detail

@@ -6,7 +6,8 @@ the trades this reads `bookTicker`, the best levels at an update id, with which 
     {"stream": "btcusdt@bookTicker", "data": {"u": 50093239212, "s": "BTCUSDT", "b": "61837.63000000", "B": "3.78826000",
      "a": "61837.64000000", "A": "1.54698000"}}
 
-A REST snapshot names no symbol: its `symbol_id` is empty. There is no checksum.
+A REST snapshot names no symbol: its `symbol_id` is empty, unless a recording has it as `{"stream": "btcusdt@snapshot", "data": …}`. There is
+no checksum.
 """
 
 from __future__ import annotations
@@ -89,6 +90,10 @@ def parse(frame: bytes) -> Words:
                 venue_at=raw.E * 1000,
             ),
         )
+    if kind == "snapshot":
+        whole = _book(content)
+        symbol_id = name.partition("@")[0].upper()
+        return (Said(symbol_id, True, _texts(whole.bids), _texts(whole.asks), sequence=whole.lastUpdateId),)
     return (Traded(*binance.trade(content)),) if kind == "trade" else ()
 
 

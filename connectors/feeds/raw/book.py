@@ -15,7 +15,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 
-from connectors.feeds.amounts import floor_units
+from connectors.feeds.amounts import cached_units
 from connectors.feeds.raw.words import Said, Texts
 
 Checksum = Callable[[Iterable[tuple[str, str]], Iterable[tuple[str, str]]], int]
@@ -33,12 +33,13 @@ class Heard(StrEnum):
 
 
 class _Side:
-    __slots__ = ("_sign", "keys", "levels")
+    __slots__ = ("_sign", "fallen", "keys", "levels")
 
     def __init__(self, bids: bool) -> None:
         self._sign = -1 if bids else 1
         self.keys: list[int] = []  # the best first
         self.levels: dict[int, tuple[str, str]] = {}
+        self.fallen: list[int] = []  # prices that the last change moved out of the depth that is told of
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return (self.levels[key] for key in self.keys)
@@ -47,15 +48,16 @@ class _Side:
         return self._sign * self.keys[0] if self.keys else None
 
     def replace(self, texts: Texts) -> None:
-        self.levels = {self._sign * floor_units(p): (p, q) for p, q in texts if floor_units(q)}
+        self.levels = {self._sign * cached_units(p): (p, q) for p, q in texts if cached_units(q)}
         self.keys = sorted(self.levels)
 
     def apply(self, texts: Texts, depth: int) -> bool:
         """Set levels; False when one was to be deleted that had to be there."""
         sound = True
+        self.fallen = []
         for price, quantity in texts:
-            key = self._sign * floor_units(price)
-            if floor_units(quantity):
+            key = self._sign * cached_units(price)
+            if cached_units(quantity):
                 if key not in self.levels:
                     insort(self.keys, key)
                 self.levels[key] = (price, quantity)
@@ -67,6 +69,7 @@ class _Side:
         if depth and len(self.keys) > depth:
             for key in self.keys[depth:]:
                 del self.levels[key]
+                self.fallen.append(self._sign * key)
             del self.keys[depth:]
         return sound
 

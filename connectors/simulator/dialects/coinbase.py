@@ -41,10 +41,7 @@ class Coinbase(Foreign):
             web.get("/v2/time", self.public(lambda: {"data": {"iso": _iso(self.now()), "epoch": self.now() // 1000}})),
             web.get(f"{BASE}/time", self.public(lambda: {"epochMillis": str(self.now()), "iso": _iso(self.now())})),
             web.get(f"{BASE}/market/products", self.public(self._products)),
-            web.get(
-                f"{BASE}/transaction_summary",
-                private(lambda a, p: {"fee_tier": {"maker_fee_rate": "0", "taker_fee_rate": "0"}}),
-            ),
+            web.get(f"{BASE}/transaction_summary", private(self._rates)),
             web.post(f"{BASE}/orders", private(self._place)),
             web.post(f"{BASE}/orders/batch_cancel", private(self._cancel)),
             web.get(f"{BASE}/orders/historical/batch", private(self._list)),
@@ -83,6 +80,10 @@ class Coinbase(Foreign):
         return self.json({"success": False, "error_response": error})
 
     # ---- calls
+
+    def _rates(self, account: str, params: Params) -> Any:
+        maker, taker = fixed(self.exchange.maker_fee), fixed(self.exchange.taker_fee)
+        return {"fee_tier": {"maker_fee_rate": maker, "taker_fee_rate": taker}}
 
     def _products(self) -> Any:
         return {"products": [self._product(m.rules) for m in self.exchange.markets.values()]}
@@ -177,13 +178,16 @@ class Coinbase(Foreign):
             "filled_size": fixed(order.filled),
             "average_filled_price": fixed(order.quote * 10**8 // order.filled) if order.filled else "0",
             "filled_value": fixed(order.quote),
-            "total_fees": "0",
+            "total_fees": fixed(order.fees),
             "order_type": "MARKET" if asked.limit is None else "LIMIT",
         }
 
     def _fills(self, account: str, params: Params) -> Any:
         number = (params.get("order_ids") or [None])[0]
-        return {"fills": [self._fill(o, t) for o, t in reversed(self.fills(account, number))][:1000], "cursor": ""}
+        start = int(params.get("cursor") or 0)
+        rows = [self._fill(o, t) for o, t in reversed(self.fills(account, number))]
+        end = start + 100
+        return {"fills": rows[start:end], "cursor": str(end) if end < len(rows) else ""}
 
     def _fill(self, order: Order, trade: Trade) -> dict[str, Any]:
         return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 from base64 import b64decode, b64encode
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,7 @@ from connectors.simulator.exchange import Order, Trade
 from connectors.simulator.rules import Rules
 
 NONCE_WINDOW = 10_000_000  # microseconds: how far below the highest nonce another may lie: requests overtake each other on their way
+TOKEN_SECONDS = 900
 ALIASES = {"BTC": "XBT", "DOGE": "XDG"}
 STATES = {"NEW": "open", "PARTIALLY_FILLED": "open", "FILLED": "closed", "CANCELED": "canceled", "EXPIRED": "canceled"}
 WORDS = {
@@ -38,9 +40,10 @@ WORDS = {
 
 class Kraken(Foreign):
     nonces: dict[str, set[int]]
+    tokens: dict[str, tuple[str, int]]  # of the private stream: whose, and until when (milliseconds)
 
     def routes(self) -> list[web.RouteDef]:
-        self.nonces = {key: set() for key in self.keys}
+        self.nonces, self.tokens = {key: set() for key in self.keys}, {}
         calls = {
             "AddOrder": self._place,
             "CancelOrder": self._cancel,
@@ -48,7 +51,9 @@ class Kraken(Foreign):
             "ClosedOrders": lambda a, p: {"closed": (found := self._orders(a, p, False)), "count": len(found)},
             "QueryOrders": self._query,
             "TradesHistory": self._trades,
+            "QueryTrades": self._some_trades,
             "BalanceEx": self._balance,
+            "GetWebSocketsToken": self._token,
         }
         return [
             web.get("/0/public/Time", self.public(lambda: _ok({"unixtime": self.now() // 1000}))),
@@ -87,7 +92,18 @@ class Kraken(Foreign):
     def refused(self, reason: Why, words: str) -> web.Response:
         return self.json({"error": [WORDS.get(reason, WORDS[Why.BAD])]})
 
+    def holder(self, token: str) -> str | None:
+        """The account that a token of the private stream was given to."""
+        account, until = self.tokens.get(token, ("", 0))
+        return account if self.now() <= until else None
+
     # ---- calls
+
+    def _token(self, account: str, params: Params) -> Any:
+        token = secrets.token_urlsafe(32)
+        self.tokens = {t: held for t, held in self.tokens.items() if self.now() <= held[1]}
+        self.tokens[token] = account, self.now() + TOKEN_SECONDS * 1000
+        return {"token": token, "expires": TOKEN_SECONDS}
 
     def _pairs(self) -> Any:
         return _ok({self.market_id(m.rules): self._pair(m.rules) for m in self.exchange.markets.values()})
@@ -98,13 +114,13 @@ class Kraken(Foreign):
             "wsname": f"{ALIASES.get(rules.base, rules.base)}/{rules.quote}",
             "base": ALIASES.get(rules.base, rules.base),
             "quote": ALIASES.get(rules.quote, rules.quote),
-            "pair_decimals": _decimals(rules.tick),
-            "lot_decimals": _decimals(rules.lot),
+            "pair_decimals": decimals(rules.tick),
+            "lot_decimals": decimals(rules.lot),
             "tick_size": fixed(rules.tick),
             "ordermin": fixed(rules.min_quantity),
             "costmin": fixed(rules.min_notional),
-            "fees": [[0, 0]],
-            "fees_maker": [[0, 0]],
+            "fees": [[0, fixed(100 * self.exchange.taker_fee)]],
+            "fees_maker": [[0, fixed(100 * self.exchange.maker_fee)]],
             "leverage_buy": [],
             "status": "online",
         }
@@ -168,7 +184,7 @@ class Kraken(Foreign):
             "vol": fixed(asked.quantity),
             "vol_exec": fixed(order.filled),
             "cost": fixed(order.quote),
-            "fee": "0",
+            "fee": fixed(order.fees),
             "price": price,
             "misc": "",
             "oflags": "post" if asked.kind == "LIMIT_MAKER" else "",
@@ -180,6 +196,13 @@ class Kraken(Foreign):
         start = int(params.get("ofs", 0))
         page = list(reversed(rows))[start : start + 50]
         return {"trades": {str(t.trade_id): self._trade(o, t) for o, t in page}, "count": len(rows)}
+
+    def _some_trades(self, account: str, params: Params) -> Any:
+        asked = str(params.get("txid", "")).split(",")
+        if len(asked) > 20:
+            raise ValueError("at most 20 trades")
+        found = {str(t.trade_id): self._trade(o, t) for o, t in self.fills(account)}
+        return {one: found[one] for one in asked}
 
     def _trade(self, order: Order, trade: Trade) -> dict[str, Any]:
         return {
@@ -207,5 +230,6 @@ def _ok(result: Any) -> dict[str, Any]:
     return {"error": [], "result": result}
 
 
-def _decimals(step: int) -> int:
+def decimals(step: int) -> int:
+    """Of a price or a quantity with such a step."""
     return max(0, 9 - len(str(step))) if str(step).strip("0") == "1" else 8

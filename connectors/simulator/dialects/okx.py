@@ -137,13 +137,14 @@ class Okx(Foreign):
         return _ok([{"ordId": str(order.number), "clOrdId": order.asked.client_id, "sCode": "0", "sMsg": ""}])
 
     def _order(self, account: str, params: Params) -> Any:
-        return _ok([self._row(self.named(account, params.get("ordId"), params.get("clOrdId")))])
+        return _ok([self.row(self.named(account, params.get("ordId"), params.get("clOrdId")))])
 
     def _open(self, account: str, params: Params) -> Any:
         rules = self.rules(params["instId"]) if "instId" in params else None
-        return _ok([self._row(o) for o in self.exchange.open_of(account, rules.id if rules else None)])
+        return _ok([self.row(o) for o in self.exchange.open_of(account, rules.id if rules else None)])
 
-    def _row(self, order: Order) -> dict[str, str]:
+    def row(self, order: Order) -> dict[str, str]:
+        """The order as queries and the stream tell it."""
         asked = order.asked
         kind = {"MARKET": "market", "LIMIT_MAKER": "post_only"}.get(asked.kind) or {"IOC": "ioc", "FOK": "fok"}.get(
             asked.validity, "limit"
@@ -167,7 +168,9 @@ class Okx(Foreign):
         }
 
     def _fills(self, account: str, params: Params) -> Any:
-        return _ok([self._fill(o, t) for o, t in reversed(self.fills(account, params.get("ordId")))][:100])
+        rows = [self._fill(o, t) for o, t in reversed(self.fills(account, params.get("ordId")))]
+        after = [n for n, row in enumerate(rows, 1) if row["billId"] == params.get("after")]
+        return _ok(rows[after[0] if after else 0 :][:100])
 
     def _fill(self, order: Order, trade: Trade) -> dict[str, str]:
         return {

@@ -5,6 +5,7 @@ URL, sorted."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from connectors.venues.dialect import (
@@ -23,6 +24,7 @@ from connectors.venues.dialect import (
 from connectors.venues.limits import Pool
 
 VALIDITIES = {"GTC": "GTC", "IOC": "IOC", "FOK": "FOK"}
+PAGE = 1000
 ACCESS = ("spot", "v1", "private")
 
 
@@ -46,6 +48,7 @@ class Bingx(Dialect):
 
     def create(self, order: NewOrder, context: Context) -> Send:
         params: Params = {"symbol": self.market_id(order.pair), "side": order.side.upper(), "type": order.kind.upper()}
+        params["recvWindow"] = context.recv_window_ms
         if order.kind == "market":
             by_cost = order.cost is not None and order.side == "buy"
             params |= {"quoteOrderQty": order.spend} if by_cost else {"quantity": order.amount}
@@ -70,7 +73,12 @@ class Bingx(Dialect):
 
     def my_trades(self, pair: Pair, named: Named, context: Context) -> Send:
         which: Params = {"orderId": named.venue_id} if named.venue_id else {}
-        return Send("GET", ACCESS, "trade/myTrades", {"symbol": self.market_id(pair), **which, "limit": 1000})
+        return Send(
+            "GET", ACCESS, "trade/myTrades", {"symbol": self.market_id(pair), **which, "limit": PAGE}, page=PAGE
+        )
+
+    def more_trades(self, send: Send, raw: object, rows: Sequence[Any]) -> Send | None:
+        return send.again(endTime=min(int(row["time"]) for row in rows))
 
     def balance(self, context: Context) -> Send:
         return Send("GET", ACCESS, "account/balance")

@@ -1,12 +1,17 @@
 """Bitfinex, v2.
 
 Our id is a number below 2^45 (ours stay below 2^44), unique in its UTC day: to cancel by it the day must be told. The amount of a sell is negative. Answers
-are lists without names; a notification tells whether it is a SUCCESS."""
+are lists without names; a notification tells whether it is a SUCCESS. An order's state is told in words, its history behind `was:`:
+
+    [34747958000, None, 1234, "tBTCUST", 1573476747887, 1573476748000, 0.6, 1.0, "EXCHANGE IOC", …, "IOC CANCELED was: PARTIALLY FILLED @ 8999(0.4)", …]
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from connectors.venues.dialect import (
     ClientIds,
@@ -23,6 +28,7 @@ from connectors.venues.dialect import (
 from connectors.venues.limits import Pool
 
 POST_ONLY = 4096
+HISTORY = 2500  # the most that it lists; 25 where nothing is said
 TYPES = {"GTC": "EXCHANGE LIMIT", "IOC": "EXCHANGE IOC", "FOK": "EXCHANGE FOK"}
 ALIASES = {"USDT": "UST", "USDC": "UDC", "EURT": "EUT"}
 
@@ -71,8 +77,11 @@ class Bitfinex(Dialect):
         which: Params = {"symbol": self.market_id(pair)}
         if named.venue_id:
             which["id"] = [int(named.venue_id)]
-        paths = ("auth/r/orders/{symbol}", "auth/r/orders/{symbol}/hist")
-        return tuple(Send("POST", ("private",), path, which, listing=True) for path in paths)
+        done, page = (which, None) if named.venue_id else (which | {"limit": HISTORY}, HISTORY)
+        return (
+            Send("POST", ("private",), "auth/r/orders/{symbol}", which, listing=True),
+            Send("POST", ("private",), "auth/r/orders/{symbol}/hist", done, listing=True, page=page),
+        )
 
     def open_orders(self, pair: Pair | None, context: Context) -> Send:
         return (
@@ -107,6 +116,22 @@ class Bitfinex(Dialect):
         orders = dig(raw, "4")
         found = dig(orders, "0")
         return self.identified(dig(found, "0") if isinstance(found, list) else found, raw)
+
+    def order_row(self, row: Any) -> Any:
+        return {"result": row}
+
+    def trade_row(self, row: Any) -> Any:
+        return {"result": row}
+
+    def order_facts(self, row: Any) -> Mapping[str, Any]:
+        now = str(row[13]).partition(" was:")[0]
+        if now.startswith("EXECUTED"):
+            return {"status": "closed"}
+        if now.startswith(("ACTIVE", "PARTIALLY FILLED")):
+            return {"status": "open"}
+        # what ended it: CANCELED, IOC CANCELED, POSTONLY CANCELED, FILLORKILL CANCELED; INSUFFICIENT MARGIN; RSN_DUST, RSN_PAUSE
+        ended = "CANCELED" in now or now.startswith(("INSUFFICIENT", "RSN_"))
+        return {"status": "canceled" if ended else None}
 
     def balances(self, raw: object) -> dict[str, tuple[str, str]]:
         wallets = [row for row in self.rows(raw, "") if row[0] == "exchange"]

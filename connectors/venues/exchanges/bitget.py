@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from connectors.venues.dialect import (
     SPOT_ONLY,
     WORD,
@@ -19,6 +22,7 @@ from connectors.venues.dialect import (
 )
 from connectors.venues.limits import Pool
 
+PAGE = 100
 FORCE = {"GTC": "gtc", "IOC": "ioc", "FOK": "fok"}
 ACCESS = ("private", "spot")
 
@@ -69,11 +73,22 @@ class Bitget(Dialect):
 
     def open_orders(self, pair: Pair | None, context: Context) -> Send:
         which: Params = {"symbol": self.market_id(pair)} if pair else {}
-        return Send("GET", ACCESS, "v2/spot/trade/unfilled-orders", which)
+        return Send("GET", ACCESS, "v2/spot/trade/unfilled-orders", {**which, "limit": PAGE}, page=PAGE)
 
     def my_trades(self, pair: Pair, named: Named, context: Context) -> Send:
         which: Params = {"orderId": named.venue_id} if named.venue_id else {}
-        return Send("GET", ACCESS, "v2/spot/trade/fills", {"symbol": self.market_id(pair), **which})
+        params = {"symbol": self.market_id(pair), **which, "limit": PAGE}
+        return Send("GET", ACCESS, "v2/spot/trade/fills", params, page=PAGE)
+
+    def more_trades(self, send: Send, raw: object, rows: Sequence[Any]) -> Send | None:
+        return send.again(idLessThan=rows[-1]["tradeId"])
+
+    def more_orders(self, send: Send, raw: object, rows: Sequence[Any]) -> Send | None:
+        return send.again(idLessThan=rows[-1]["orderId"])
 
     def balance(self, context: Context) -> Send:
         return Send("GET", ACCESS, "v2/spot/account/assets")
+
+    def order_row(self, row: Any) -> Any:
+        """Without the fees: where none were paid they are an empty text, which ccxt cannot read."""
+        return {key: value for key, value in row.items() if key != "feeDetail"}

@@ -1,9 +1,18 @@
 """Bitstamp, v2.
 
 Time in force is a flag of its own: `ioc_order`, `fok_order`, `moc_order` (maker or cancel). ccxt sends `timeInForce`, which is not
-documented: an IOC might rest."""
+documented: an IOC might rest. What an order filled is the sum of its transactions:
+
+    {"id": 5, "client_order_id": "…", "status": "Canceled", "amount_remaining": "0.6", "transactions": [{"tid": 7, "price": "100",
+     "btc": "0.4", "usd": "40", "fee": "0.1", "datetime": "2021-11-25 12:59:59.322000", "type": 2}]}
+
+Open orders are listed without a state, with what is left of them (`amount`) and what they were (`amount_at_create`)."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
 
 from connectors.venues.dialect import (
     WORD,
@@ -21,6 +30,7 @@ from connectors.venues.dialect import (
 from connectors.venues.limits import Pool
 
 FLAGS = {"IOC": "ioc_order", "FOK": "fok_order"}
+STATUSES = {"Expired": "expired"}
 
 
 class Bitstamp(Dialect):
@@ -37,7 +47,8 @@ class Bitstamp(Dialect):
         "errors may be HTTP 200 with status error",
         "a create has no status",
     )
-    orders_at = ""
+    trades_at = "transactions"
+    statuses = STATUSES
     code_at = ("response_code", "code", "status")
     words_at = ("response_explanation", "reason", "reason.__all__.0", "error")
     fine_codes = frozenset({"Open", "Finished", "Canceled", "Expired", "In Queue"})
@@ -73,12 +84,25 @@ class Bitstamp(Dialect):
         return self._send("open_orders/{pair}/", {"pair": self.market_id(pair)})
 
     def my_trades(self, pair: Pair, named: Named, context: Context) -> Send:
+        if named.venue_id:
+            return self._send("order_status/", {"id": named.venue_id})
         return self._send("user_transactions/{pair}/", {"pair": self.market_id(pair), "limit": 1000})
 
     def balance(self, context: Context) -> Send:
         return self._send("account_balances/", {})
 
     balance_keys = ("currency", "available", "reserved")
+
+    def order_facts(self, row: Any) -> Mapping[str, Any]:
+        if "status" not in row:
+            left, whole = Decimal(row["amount"]), Decimal(row.get("amount_at_create") or row["amount"])
+            return {"status": "open", "filled": format(whole - left, "f")}
+        facts = dict(super().order_facts(row))
+        if not row["transactions"]:
+            facts["filled"] = "0"  # which ccxt takes for not told
+        if row["status"] == "Finished" and Decimal(row.get("amount_remaining") or 0) > 0:
+            facts["status"] = "canceled"
+        return facts
 
     def _send(self, path: str, params: Params) -> Send:
         return Send("POST", ("private",), path, params)

@@ -1,8 +1,12 @@
 """Bitvavo.
 
-Every order and cancel names the trader (`operatorId`). Our id is a UUID."""
+Every order and cancel names the trader (`operatorId`). Our id is a UUID. An order carries its fills; the account's trades are listed a
+thousand at most."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from connectors.venues.dialect import (
     UUID,
@@ -28,7 +32,7 @@ class Bitvavo(Dialect):
     price_digits = 5
     pools = (Pool("weight", 1000, 60, {"open_orders": 25, "my_trades": 5, "balance": 5}),)
     quirks = ("operatorId is needed to trade", "the client id is a UUID", "a price has five significant digits")
-    id_at = "orderId"
+    id_at, trades_at = "orderId", "fills"
     balance_keys = ("symbol", "available", "inOrder")
     code_at, words_at = ("errorCode",), ("error",)
     unsure_codes = frozenset({"101", "107", "108", "109", "400", "430"})
@@ -64,7 +68,13 @@ class Bitvavo(Dialect):
         return Send("GET", ("private",), "ordersOpen", {"market": self.market_id(pair)} if pair else {})
 
     def my_trades(self, pair: Pair, named: Named, context: Context) -> Send:
+        if named.venue_id:
+            return self.fetch(pair, named, context)[0]
         return Send("GET", ("private",), "trades", {"market": self.market_id(pair), "limit": 1000})
 
     def balance(self, context: Context) -> Send:
         return Send("GET", ("private",), "balance")
+
+    def order_facts(self, row: Any) -> Mapping[str, Any]:
+        """Our id, which ccxt does not read."""
+        return {"clientOrderId": row.get("clientOrderId")}

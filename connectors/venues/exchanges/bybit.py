@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from connectors.venues.dialect import (
     SPOT_ONLY,
     WORD,
@@ -16,11 +19,14 @@ from connectors.venues.dialect import (
     Pair,
     Params,
     Send,
+    dig,
     hexadecimal,
 )
 from connectors.venues.limits import Pool
 
+PAGE, OPEN_PAGE = 100, 50
 VALIDITIES = {"GTC": "GTC", "IOC": "IOC", "FOK": "FOK"}
+STATUSES = {"PartiallyFilledCanceled": "canceled"}  # which ccxt takes for filled
 
 
 class Bybit(Dialect):
@@ -46,6 +52,8 @@ class Bybit(Dialect):
     code_at, words_at = ("retCode",), ("retMsg",)
     unsure_codes = frozenset({"10016", "10000", "170007", "170032", "3400045"})
     duplicate_codes = frozenset({"170141", "110072"})
+    status_at = "orderStatus"
+    statuses = STATUSES
     options = SPOT_ONLY
 
     def market_id(self, pair: Pair) -> str:
@@ -77,12 +85,26 @@ class Bybit(Dialect):
 
     def open_orders(self, pair: Pair | None, context: Context) -> Send:
         which: Params = {"symbol": self.market_id(pair)} if pair else {}
-        return Send("GET", ("private",), "v5/order/realtime", {"category": "spot", **which, "openOnly": 0, "limit": 50})
+        params = {"category": "spot", **which, "openOnly": 0, "limit": OPEN_PAGE}
+        return Send("GET", ("private",), "v5/order/realtime", params, page=OPEN_PAGE)
 
     def my_trades(self, pair: Pair, named: Named, context: Context) -> Send:
         which: Params = {"orderId": named.venue_id} if named.venue_id else {}
-        params = {"category": "spot", "symbol": self.market_id(pair), **which, "limit": 100}
-        return Send("GET", ("private",), "v5/execution/list", params)
+        params = {"category": "spot", "symbol": self.market_id(pair), **which, "limit": PAGE}
+        return Send("GET", ("private",), "v5/execution/list", params, page=PAGE)
+
+    def whole(self, send: Send, raw: object, rows: Sequence[Any]) -> bool:
+        """A page that is not the last names the next one."""
+        return super().whole(send, raw, rows) or not dig(raw, "result.nextPageCursor")
+
+    def more_trades(self, send: Send, raw: object, rows: Sequence[Any]) -> Send | None:
+        return send.again(cursor=dig(raw, "result.nextPageCursor"))
+
+    more_orders = more_trades
+
+    def trade_row(self, row: Any) -> Any:
+        """The fee's asset, where ccxt looks for it: without it, it guesses."""
+        return row | ({"feeCoin": row["feeCurrency"]} if row.get("feeCurrency") else {})
 
     def balance(self, context: Context) -> Send:
         return Send("GET", ("private",), "v5/account/wallet-balance", {"accountType": "UNIFIED"})

@@ -1,10 +1,11 @@
 """Coinbase Advanced Trade.
 
 Its time in force is the name of an order's configuration. It cancels and shows orders by its own id alone: ours is found in the
-listing of orders. A create with an id that is taken answers with the order that has it."""
+listing of orders, which is complete where `has_next` is false. A create with an id that is taken answers with the order that has it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from connectors.venues.dialect import (
@@ -24,6 +25,13 @@ from connectors.venues.dialect import (
 from connectors.venues.limits import Pool
 
 ORDERS = "brokerage/orders"
+STATUSES = {
+    "PENDING": "open",
+    "QUEUED": "open",
+    "CANCEL_QUEUED": "open",
+    "EDIT_QUEUED": "open",
+    "EXPIRED": "expired",
+}
 
 
 class Coinbase(Dialect):
@@ -34,7 +42,8 @@ class Coinbase(Dialect):
     market_buy_in = "quote"
     fee_source = "commission of each fill; rates from GET /api/v3/brokerage/transaction_summary"
     precision = "quote_increment, base_increment, base_min_size of the product"
-    settle_seconds = 120.0
+    settle_seconds = 120.0  # a JWT's life; a signed timestamp counts for 30 seconds
+    settle_shared = 30.0
     pools = (Pool("private", 30, 1), Pool("public", 10, 1, {"*": 0, "book": 1}))
     quirks = (
         "ccxt drops a unified clientOrderId: client_order_id it is",
@@ -58,6 +67,7 @@ class Coinbase(Dialect):
             "UNTRADABLE_PRODUCT",
         }
     )
+    statuses = STATUSES
     fine_codes = frozenset({"UNKNOWN_FAILURE_REASON", "UNKNOWN_CANCEL_FAILURE_REASON"})
 
     def market_id(self, pair: Pair) -> str:
@@ -97,6 +107,20 @@ class Coinbase(Dialect):
         which: Params = {"order_ids": [named.venue_id]} if named.venue_id else {}
         params = {"product_ids": [self.market_id(pair)], **which}
         return Send("GET", ("v3", "private"), f"{ORDERS}/historical/fills", params)
+
+    def whole(self, send: Send, raw: object, rows: Sequence[Any]) -> bool:
+        """Orders say whether there are more; of fills a page that is not the last has a cursor."""
+        if not isinstance(raw, dict):
+            return False
+        if "orders" not in raw:
+            return not (rows and raw.get("cursor"))
+        return raw["has_next"] is False if "has_next" in raw else len(rows) < send.params.get("limit", 0)
+
+    def more_trades(self, send: Send, raw: object, rows: Sequence[Any]) -> Send | None:
+        cursor = dig(raw, "cursor")
+        return send.again(cursor=cursor) if cursor else None
+
+    more_orders = more_trades
 
     def balance(self, context: Context) -> Send:
         return Send("GET", ("v3", "private"), "brokerage/accounts", {"limit": 250})

@@ -1,9 +1,11 @@
 """Crypto.com Exchange, v1.
 
-A call is a method with parameters in a POST's body, signed over them. Our id is `client_oid`, in create, cancel and detail alike."""
+A call is a method with parameters in a POST's body, signed over them. Our id is `client_oid`, in create, cancel and detail alike. Trades are told by
+time, the newest first, a hundred a page and seven days a question; a question without a beginning is for one day."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.venues.dialect import (
@@ -21,7 +23,12 @@ from connectors.venues.dialect import (
 )
 from connectors.venues.limits import Pool
 
+PAGE = 100
+MILLION = 1_000_000
+WINDOW = 7 * 86_400_000 * MILLION  # the longest that may be asked for
+AHEAD_MS = 60_000  # its clock may be ahead of the one that we measured
 VALIDITIES = {"GTC": "GOOD_TILL_CANCEL", "IOC": "IMMEDIATE_OR_CANCEL", "FOK": "FILL_OR_KILL"}
+STATUSES = {"NEW": "open", "PENDING": "open"}
 
 
 class Cryptocom(Dialect):
@@ -45,6 +52,8 @@ class Cryptocom(Dialect):
         "a create is taken, not yet booked",
     )
     id_at, orders_at, trades_at, balances_at = "result.order_id", "result.data", "result.data", "result.data"
+    lists_trades, trades_by_order = True, False
+    statuses = STATUSES
     unsure_codes = frozenset({"50001", "42901", "40101000"})
     missing_codes = frozenset({"40401", "212", "316"})
     duplicate_codes = frozenset({"204"})
@@ -76,7 +85,21 @@ class Cryptocom(Dialect):
         return self._send("private/get-open-orders", {"instrument_name": self.market_id(pair)} if pair else {})
 
     def my_trades(self, pair: Pair, named: Named, context: Context) -> Send:
-        return self._send("private/get-trades", {"instrument_name": self.market_id(pair), "limit": 100})
+        return self._send("private/get-trades", {"instrument_name": self.market_id(pair), "limit": PAGE})
+
+    def listed_trades(self, order: Mapping[str, Any], context: Context) -> tuple[Send, ...]:
+        """All of its pair since the order was made. Times in nanoseconds: the end is not of the window."""
+        began, end = int(order["create_time"]) * MILLION, (context.now_ms + AHEAD_MS) * MILLION
+        windows = [(at, min(at + WINDOW, end)) for at in range(began, end, WINDOW)]
+        which = {"instrument_name": order["instrument_name"], "limit": PAGE}
+        return tuple(
+            Send("POST", ("v1", "private"), "private/get-trades", {**which, "start_time": a, "end_time": b}, page=PAGE)
+            for a, b in windows
+        )
+
+    def more_trades(self, send: Send, raw: object, rows: Sequence[Any]) -> Send | None:
+        oldest = min(int(row.get("create_time_ns") or int(row["create_time"]) * MILLION) for row in rows)
+        return send.again(end_time=oldest + 1)
 
     def balance(self, context: Context) -> Send:
         return self._send("private/user-balance", {})

@@ -1,11 +1,13 @@
 """Gate, v4, spot.
 
 Our id is `text`, of at most 28 characters after the prefix `t-`; it stands in the path where the exchange's own id would, and is known
-there for an hour after an order has ended."""
+there for an hour after an order has ended. Open orders of all pairs come in groups, one of each pair."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from connectors.venues.dialect import (
     SPOT_ONLY,
@@ -22,6 +24,7 @@ from connectors.venues.dialect import (
 from connectors.venues.limits import Pool
 
 PREFIX = "t-"
+PAGE, OPEN_PAGE = 1000, 100
 VALIDITIES = {"GTC": "gtc", "IOC": "ioc", "FOK": "fok"}
 
 
@@ -38,6 +41,7 @@ class Gate(Dialect):
     fee_source = "fee and fee_currency of each trade; rates from wallet/fee"
     precision = "precision, amount_precision, min_base_amount, min_quote_amount of the pair"
     settle_seconds = 60.0
+    remembers_seconds = 3600.0
     pools = (Pool("orders", 10, 1, {"*": 0, "create": 1}), Pool("queries", 200, 10, {"create": 0}))
     quirks = (
         "ccxt cancels orders/None when given only our id",
@@ -76,19 +80,37 @@ class Gate(Dialect):
         return (self._one("GET", pair, named),)
 
     def _one(self, method: str, pair: Pair, named: Named) -> Send:
-        params = {"order_id": named.client_id or named.either, "currency_pair": self.market_id(pair), "account": "spot"}
+        params = {"order_id": named.either, "currency_pair": self.market_id(pair), "account": "spot"}
         return Send(method, ("private", "spot"), "orders/{order_id}", params)
 
     def open_orders(self, pair: Pair | None, context: Context) -> Send:
         if pair is None:
-            return Send("GET", ("private", "spot"), "open_orders", {"account": "spot"})
+            return Send("GET", ("private", "spot"), "open_orders", {"account": "spot"}, page=OPEN_PAGE)
         params = {"currency_pair": self.market_id(pair), "status": "open", "account": "spot"}
-        return Send("GET", ("private", "spot"), "orders", params)
+        return Send("GET", ("private", "spot"), "orders", params, page=OPEN_PAGE)
 
     def my_trades(self, pair: Pair, named: Named, context: Context) -> Send:
         which: Params = {"order_id": named.venue_id} if named.venue_id else {}
-        params = {"currency_pair": self.market_id(pair), "account": "spot", **which}
-        return Send("GET", ("private", "spot"), "my_trades", params)
+        params = {"currency_pair": self.market_id(pair), "account": "spot", **which, "limit": PAGE}
+        return Send("GET", ("private", "spot"), "my_trades", params, page=PAGE)
+
+    def whole(self, send: Send, raw: object, rows: Sequence[Any]) -> bool:
+        """A page holds so many of each pair."""
+        sizes = [len(one["orders"]) for one in raw if "orders" in one] if isinstance(raw, list) else []
+        return max(sizes) < (send.page or 0) if sizes else super().whole(send, raw, rows)
+
+    def more_trades(self, send: Send, raw: object, rows: Sequence[Any]) -> Send | None:
+        return send.again(page=send.params.get("page", 1) + 1)
+
+    more_orders = more_trades
 
     def balance(self, context: Context) -> Send:
         return Send("GET", ("private", "spot"), "accounts")
+
+    def rows(self, raw: object, path: str) -> list[Any]:
+        found = super().rows(raw, path)
+        return [row for one in found for row in one.get("orders", [one])]
+
+    def order_facts(self, row: Any) -> Mapping[str, Any]:
+        """Its state, of which there are three; ccxt reads why it ended (`finish_as`: ioc, poc, fok, stp, …) and does not know all."""
+        return {"status": {"open": "open", "closed": "closed", "cancelled": "canceled"}.get(row["status"])}

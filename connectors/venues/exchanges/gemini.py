@@ -1,7 +1,8 @@
 """Gemini, v1.
 
 No market orders. What a limit order may do is an option: `maker-or-cancel`, `immediate-or-cancel`, `fill-or-kill`. The status of an order
-can be asked for by our id, a cancel cannot. Parameters travel in a header, base64."""
+can be asked for by our id, a cancel cannot. Parameters travel in a header, base64.
+An order carries its trades."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ class Gemini(Dialect):
         "the nonce must grow, per session",
         "no trades on ccxt's stream",
     )
-    id_at = "order_id"
+    id_at, trades_at = "order_id", "trades"
     balance_keys = ("currency", "available", "availableForWithdrawal")
     code_at, words_at = ("reason",), ("message",)
     unsure_codes = frozenset({"System", "Maintenance"})
@@ -72,6 +73,8 @@ class Gemini(Dialect):
         return self._send("v1/orders", {})
 
     def my_trades(self, pair: Pair, named: Named, context: Context) -> Send:
+        if named.venue_id:
+            return self._send("v1/order/status", {"order_id": _number(named.venue_id), "include_trades": True})
         return self._send("v1/mytrades", {"symbol": self.market_id(pair), "limit_trades": 500})
 
     def balance(self, context: Context) -> Send:

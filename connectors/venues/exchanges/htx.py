@@ -1,8 +1,12 @@
 """HTX (once Huobi), spot.
 
-Type and side are one word, time in force a part of it. Orders need the account's number. Errors are HTTP 200 with `status: error`."""
+Type and side are one word, time in force a part of it. Orders need the account's number. Errors are HTTP 200 with `status: error`.
+Our id is forgotten, its own is not: it is asked by its own where that is known."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 from connectors.venues.dialect import (
     WORD,
@@ -19,6 +23,7 @@ from connectors.venues.dialect import (
 from connectors.venues.limits import Pool
 from connectors.venues.outcomes import Refused
 
+PAGE = 500
 TYPES = {"GTC": "limit", "IOC": "ioc", "FOK": "limit-fok"}
 
 OPTIONS = {"fetchMarkets": {"types": {"spot": True, "linear": False, "inverse": False}}}
@@ -33,6 +38,7 @@ class Htx(Dialect):
     fee_source = "filled-fees and fee-currency of each match; rates from v2/reference/transact-fee-rate"
     precision = "price-precision, amount-precision, min-order-value of the symbol"
     settle_seconds = 300.0
+    remembers_seconds = 7200.0
     pools = (
         Pool("orders", 100, 2, {"*": 0, "create": 1, "cancel": 1}),
         Pool("queries", 50, 2, {"create": 0, "cancel": 0}),
@@ -67,13 +73,13 @@ class Htx(Dialect):
         return context.account_id
 
     def cancel(self, pair: Pair, named: Named, context: Context) -> Send:
-        if named.client_id:
+        if named.client_id and not named.venue_id:
             params: Params = {"client-order-id": named.client_id}
             return Send("POST", ("spot", "private"), "v1/order/orders/submitCancelClientOrder", params)
         return Send("POST", ("spot", "private"), "v1/order/orders/{order-id}/submitcancel", {"order-id": named.either})
 
     def fetch(self, pair: Pair, named: Named, context: Context) -> tuple[Send, ...]:
-        if named.client_id:
+        if named.client_id and not named.venue_id:
             params: Params = {"clientOrderId": named.client_id}
             return (Send("GET", ("spot", "private"), "v1/order/orders/getClientOrder", params),)
         return (Send("GET", ("spot", "private"), "v1/order/orders/{order-id}", {"order-id": named.either}),)
@@ -81,7 +87,10 @@ class Htx(Dialect):
     def open_orders(self, pair: Pair | None, context: Context) -> Send:
         params: Params = {"account-id": self._account(context)}
         params |= {"symbol": self.market_id(pair)} if pair else {}
-        return Send("GET", ("spot", "private"), "v1/order/openOrders", params)
+        return Send("GET", ("spot", "private"), "v1/order/openOrders", {**params, "size": PAGE}, page=PAGE)
+
+    def more_orders(self, send: Send, raw: object, rows: Sequence[Any]) -> Send | None:
+        return send.again(**{"from": rows[-1]["id"], "direct": "next"})
 
     def my_trades(self, pair: Pair, named: Named, context: Context) -> Send:
         if named.venue_id:

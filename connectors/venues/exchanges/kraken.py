@@ -5,6 +5,7 @@ Refusals come with HTTP 200 and a list of errors."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -26,6 +27,7 @@ from connectors.venues.dialect import (
 from connectors.venues.limits import Pool
 
 MAXIMUM = 18
+TRADES_AT_ONCE = 20
 ALIASES = {"BTC": "XBT", "DOGE": "XDG"}
 
 
@@ -34,8 +36,23 @@ class Kraken(Dialect):
     docs = "https://docs.kraken.com/api/docs/rest-api/add-order"
     client_ids = ClientIds("cl_ord_id", f"{UUID}|[0-9a-f]{{32}}|{WORD}{{1,{MAXIMUM}}}", uuid_of)
     nonce = "counter"
+    lists_trades = True
     nonces_per_ms = 1000
-    sure_codes = frozenset({"EAPI:Invalid signature", "EOrder:Post only order", "EOrder:Deadline expired"})
+    sure_codes = frozenset(
+        {
+            "EAPI:Invalid signature",
+            "EOrder:Post only order",
+            "EOrder:Deadline expired",
+            "EOrder:Orders limit exceeded",
+            "EOrder:Order minimum not met",
+            "EOrder:Cost minimum not met",
+            "EOrder:Tick size check failed",
+            "EOrder:Trading agreement required",
+            "EOrder:Market order not allowed",
+            "EService:Market in cancel_only mode",
+            "EService:Market in post_only mode",
+        }
+    )
     fee_source = "fee of each trade; rates from TradeVolume"
     precision = "tick_size, lot_decimals, ordermin, costmin of AssetPairs"
     pools = (
@@ -49,7 +66,6 @@ class Kraken(Dialect):
         "EService and EGeneral:Internal say nothing about the order",
     )
     id_at = "result.txid.0"
-    trades_at = "result.trades"
     code_at, words_at = ("error.0",), ("error.0",)
     unsure_codes = frozenset(
         {
@@ -94,6 +110,12 @@ class Kraken(Dialect):
 
     def my_trades(self, pair: Pair, named: Named, context: Context) -> Send:
         return self._send("TradesHistory", {"trades": "true"})
+
+    def listed_trades(self, order: Mapping[str, Any], context: Context) -> tuple[Send, ...]:
+        """The history shows fifty a page, of all orders; by their ids, twenty at once can be asked for."""
+        ids = [str(one) for one in order.get("trades") or ()]
+        pages = [ids[n : n + TRADES_AT_ONCE] for n in range(0, len(ids), TRADES_AT_ONCE)]
+        return tuple(self._send("QueryTrades", {"txid": ",".join(page)}) for page in pages)
 
     def balance(self, context: Context) -> Send:
         return self._send("BalanceEx", {})

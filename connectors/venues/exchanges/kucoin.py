@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from connectors.venues.dialect import (
@@ -21,6 +22,8 @@ from connectors.venues.dialect import (
     hexadecimal,
 )
 from connectors.venues.limits import Pool
+
+PAGE = 500
 
 
 class Kucoin(Dialect):
@@ -69,11 +72,24 @@ class Kucoin(Dialect):
 
     def open_orders(self, pair: Pair | None, context: Context) -> Send:
         which: Params = {"symbol": self.market_id(pair)} if pair else {}
-        return Send("GET", ("private",), "orders", {"status": "active", **which})
+        return Send("GET", ("private",), "orders", {"status": "active", **which, "pageSize": PAGE}, page=PAGE)
 
     def my_trades(self, pair: Pair, named: Named, context: Context) -> Send:
         which: Params = {"orderId": named.venue_id} if named.venue_id else {}
-        return Send("GET", ("private",), "fills", {"symbol": self.market_id(pair), "tradeType": "TRADE", **which})
+        params = {"symbol": self.market_id(pair), "tradeType": "TRADE", **which, "pageSize": PAGE}
+        return Send("GET", ("private",), "fills", params, page=PAGE)
+
+    def whole(self, send: Send, raw: object, rows: Sequence[Any]) -> bool:
+        """A page says which of how many it is."""
+        data = dig(raw, "data")
+        if send.page is None or not isinstance(data, dict) or "totalPage" not in data:
+            return super().whole(send, raw, rows)
+        return int(data["currentPage"]) >= int(data["totalPage"])
+
+    def more_trades(self, send: Send, raw: object, rows: Sequence[Any]) -> Send | None:
+        return send.again(currentPage=int(dig(raw, "data.currentPage")) + 1)
+
+    more_orders = more_trades
 
     def balance(self, context: Context) -> Send:
         return Send("GET", ("private",), "accounts", {"type": "trade"})

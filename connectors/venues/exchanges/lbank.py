@@ -1,10 +1,12 @@
 """LBank.
 
 Type, side and time in force are one word. Our id is `custom_id` in a create and `origClientOrderId` elsewhere. No post-only: what ccxt
-sends for it is not to be relied on. A market buy is the amount to spend, in `price`."""
+sends for it is not to be relied on. A market buy is the amount to spend, in `price`.
+An order's trades are asked for by its id, the account's are listed a hundred at most."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from connectors.venues.dialect import (
@@ -23,8 +25,10 @@ from connectors.venues.dialect import (
 from connectors.venues.limits import Pool
 from connectors.venues.outcomes import Refused
 
+PAGE = 100
 SUFFIXES = {"GTC": "", "IOC": "_ioc", "FOK": "_fok"}
 ACCESS = ("spot", "private")
+STATUSES = {"4": "open"}  # being cancelled, which ccxt takes for filled
 
 
 class Lbank(Dialect):
@@ -49,6 +53,7 @@ class Lbank(Dialect):
     )
     id_at, orders_at, trades_at = "data.order_id", "data", "data"
     code_at = ("error_code",)
+    statuses = STATUSES
     unsure_codes = frozenset({"10000", "10017"})
     missing_codes = frozenset({"10025"})
 
@@ -79,16 +84,24 @@ class Lbank(Dialect):
     def open_orders(self, pair: Pair | None, context: Context) -> Send:
         if pair is None:
             raise Refused("NEEDS_SYMBOL", f"{self.title} lists open orders of one symbol")
-        params = {"symbol": self.market_id(pair), "current_page": 1, "page_length": 100}
-        return Send("POST", ACCESS, "supplement/orders_info_no_deal", params)
+        params = {"symbol": self.market_id(pair), "current_page": 1, "page_length": PAGE}
+        return Send("POST", ACCESS, "supplement/orders_info_no_deal", params, page=PAGE)
+
+    def more_orders(self, send: Send, raw: object, rows: Sequence[Any]) -> Send | None:
+        return send.again(current_page=send.params["current_page"] + 1)
 
     def my_trades(self, pair: Pair, named: Named, context: Context) -> Send:
+        if named.venue_id:
+            params = {"symbol": self.market_id(pair), "order_id": named.venue_id}
+            return Send("POST", ACCESS, "order_transaction_detail", params)
         return Send("POST", ACCESS, "supplement/transaction_history", {"symbol": self.market_id(pair), "limit": 100})
 
     def balance(self, context: Context) -> Send:
         return Send("POST", ACCESS, "supplement/user_info_account")
 
     def rows(self, raw: object, path: str) -> list[Any]:
+        if isinstance(raw, dict) and "transaction" in raw:
+            path = "transaction"
         found = dig(raw, path)
         return super().rows(raw, f"{path}.orders" if isinstance(found, dict) and "orders" in found else path)
 

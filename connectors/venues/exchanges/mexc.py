@@ -5,6 +5,9 @@ the URL."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from connectors.venues.dialect import (
     ORDERS_ONLY,
     WORD,
@@ -21,6 +24,7 @@ from connectors.venues.dialect import (
 from connectors.venues.limits import Pool
 from connectors.venues.outcomes import Refused
 
+PAGE = 100
 TYPES = {"GTC": "LIMIT", "IOC": "IMMEDIATE_OR_CANCEL", "FOK": "FILL_OR_KILL"}
 ACCESS = ("spot", "private")
 
@@ -74,7 +78,11 @@ class Mexc(Dialect):
 
     def my_trades(self, pair: Pair, named: Named, context: Context) -> Send:
         which: Params = {"orderId": named.venue_id} if named.venue_id else {}
-        return Send("GET", ACCESS, "myTrades", {"symbol": self.market_id(pair), **which, "limit": 100})
+        return Send("GET", ACCESS, "myTrades", {"symbol": self.market_id(pair), **which, "limit": PAGE}, page=PAGE)
+
+    def more_trades(self, send: Send, raw: object, rows: Sequence[Any]) -> Send | None:
+        """The newest come first."""
+        return send.again(endTime=min(int(row["time"]) for row in rows))
 
     def balance(self, context: Context) -> Send:
         return Send("GET", ACCESS, "account")

@@ -5,6 +5,9 @@ bounds how late the exchange may still take an order."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from connectors.venues.dialect import (
     SPOT_ONLY,
     ClientIds,
@@ -20,6 +23,7 @@ from connectors.venues.dialect import (
 from connectors.venues.limits import Pool
 from connectors.venues.outcomes import Refused
 
+PAGE = 100
 TYPES = {"GTC": "limit", "IOC": "ioc", "FOK": "fok"}
 
 
@@ -29,6 +33,7 @@ class Okx(Dialect):
     client_ids = ClientIds("clOrdId", "[A-Za-z0-9]{1,32}", hexadecimal(32))
     secrets = ("api_key", "secret", "password")
     sandbox = True
+    # `remembers_seconds`: an order that was cancelled unfilled is forgotten after two hours. That it never was, or filled nothing, is one to us.
     fee_source = "fee and feeCcy of each fill (negative: paid); rates from account/trade-fee"
     precision = "tickSz, lotSz, minSz of public/instruments"
     pools = (
@@ -80,11 +85,19 @@ class Okx(Dialect):
 
     def open_orders(self, pair: Pair | None, context: Context) -> Send:
         which: Params = {"instId": self.market_id(pair)} if pair else {}
-        return Send("GET", ("private",), "trade/orders-pending", {"instType": "SPOT", **which})
+        return Send("GET", ("private",), "trade/orders-pending", {"instType": "SPOT", **which}, page=PAGE)
 
     def my_trades(self, pair: Pair, named: Named, context: Context) -> Send:
         which: Params = {"ordId": named.venue_id} if named.venue_id else {}
-        return Send("GET", ("private",), "trade/fills", {"instType": "SPOT", "instId": self.market_id(pair), **which})
+        params = {"instType": "SPOT", "instId": self.market_id(pair), **which}
+        return Send("GET", ("private",), "trade/fills", params, page=PAGE)
+
+    def more_trades(self, send: Send, raw: object, rows: Sequence[Any]) -> Send | None:
+        """The newest come first; `after` is the last one's `billId`."""
+        return send.again(after=str(rows[-1]["billId"]))
+
+    def more_orders(self, send: Send, raw: object, rows: Sequence[Any]) -> Send | None:
+        return send.again(after=str(rows[-1]["ordId"]))
 
     def balance(self, context: Context) -> Send:
         return Send("GET", ("private",), "account/balance")

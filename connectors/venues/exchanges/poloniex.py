@@ -19,6 +19,8 @@ from connectors.venues.dialect import (
 )
 from connectors.venues.limits import Pool
 
+STATUSES = {"PENDING_CANCEL": "open"}  # which ccxt takes for cancelled
+
 
 class Poloniex(Dialect):
     exchange, title = "poloniex", "Poloniex"
@@ -39,6 +41,8 @@ class Poloniex(Dialect):
     unsure_codes = frozenset({"500", "603", "601"})
     missing_codes = frozenset({"21302", "24102"})
     duplicate_codes = frozenset({"21304"})
+    status_at = "state"
+    statuses = STATUSES
 
     def market_id(self, pair: Pair) -> str:
         return pair.upper("_")

@@ -5,6 +5,10 @@ Markets are named quote first. Trades are part of an order."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from decimal import ROUND_DOWN, Decimal
+from typing import Any
+
 from connectors.venues.dialect import (
     WORD,
     ClientIds,
@@ -19,6 +23,8 @@ from connectors.venues.dialect import (
 )
 from connectors.venues.limits import Pool
 
+PAGE = 100
+SMALLEST = Decimal("1e-8")
 VALIDITIES = {"IOC": "ioc", "FOK": "fok"}
 
 
@@ -77,7 +83,11 @@ class Upbit(Dialect):
         return (Send("GET", ("private",), "order", named.param("identifier", "uuid")),)
 
     def open_orders(self, pair: Pair | None, context: Context) -> Send:
-        return Send("GET", ("private",), "orders/open", {"market": self.market_id(pair)} if pair else {})
+        which: Params = {"market": self.market_id(pair)} if pair else {}
+        return Send("GET", ("private",), "orders/open", {**which, "limit": PAGE}, page=PAGE)
+
+    def more_orders(self, send: Send, raw: object, rows: Sequence[Any]) -> Send | None:
+        return send.again(page=send.params.get("page", 1) + 1)
 
     def my_trades(self, pair: Pair, named: Named, context: Context) -> Send:
         if named.venue_id or named.client_id:
@@ -86,3 +96,19 @@ class Upbit(Dialect):
 
     def balance(self, context: Context) -> Send:
         return Send("GET", ("private",), "accounts")
+
+    def rows(self, raw: object, path: str) -> list[Any]:
+        """Trades with their parts of the fee that the order has paid, where ccxt looks for them: a trade does not tell its own. The fee is a rate
+        of what a trade is worth, so the parts are, too; the last one takes what rounding leaves."""
+        found = super().rows(raw, path)
+        paid = raw.get("paid_fee") if isinstance(raw, dict) and path == self.trades_at else None
+        worth = sum(Decimal(trade["funds"]) for trade in found) if paid is not None else 0
+        if not worth:
+            return found
+        left, shared = Decimal(str(paid)), []
+        for number, trade in enumerate(found, 1):
+            part = (Decimal(str(paid)) * Decimal(trade["funds"]) / worth).quantize(SMALLEST, ROUND_DOWN)
+            part = left if number == len(found) else part
+            left -= part
+            shared.append({**trade, f"{trade['side']}_fee": format(part, "f")})
+        return shared

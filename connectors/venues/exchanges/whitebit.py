@@ -1,10 +1,12 @@
 """WhiteBIT, v4.
 
 IOC and post-only are flags; there is no FOK. A market order in the base asset has an address of its own. Open orders and those that are
-done are asked for in different places."""
+done are asked for in different places: only the latter say how they ended, and not always."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from connectors.venues.dialect import (
@@ -20,6 +22,7 @@ from connectors.venues.dialect import (
 )
 from connectors.venues.limits import Pool
 
+PAGE = 100
 ACCESS = ("v4", "private")
 
 
@@ -71,12 +74,28 @@ class Whitebit(Dialect):
         return {"market": self.market_id(pair), **named.param("clientOrderId", "orderId")}
 
     def open_orders(self, pair: Pair | None, context: Context) -> Send:
-        return Send("POST", ACCESS, "orders", {"market": self.market_id(pair)} if pair else {})
+        which: Params = {"market": self.market_id(pair)} if pair else {}
+        return Send("POST", ACCESS, "orders", {**which, "limit": PAGE, "offset": 0}, page=PAGE)
 
     def my_trades(self, pair: Pair, named: Named, context: Context) -> Send:
         if named.venue_id:
-            return Send("POST", ACCESS, "trade-account/order", {"orderId": named.venue_id})
+            params = {"orderId": named.venue_id, "limit": PAGE, "offset": 0}
+            return Send("POST", ACCESS, "trade-account/order", params, page=PAGE)
         return Send("POST", ACCESS, "trade-account/executed-history", {"market": self.market_id(pair)})
+
+    def more_trades(self, send: Send, raw: object, rows: Sequence[Any]) -> Send | None:
+        return send.again(offset=send.params["offset"] + PAGE)
+
+    more_orders = more_trades
+
+    def order_facts(self, row: Any) -> Mapping[str, Any]:
+        """What is open has something `left`."""
+        if "left" in row:
+            return {"status": "open"}
+        word = str(row.get("status") or "")
+        by_cost = row["type"] == "market" and row["side"] == "buy"
+        done = Decimal(row["dealMoney" if by_cost else "dealStock"]) >= Decimal(row["amount"])
+        return {"status": "canceled" if word.endswith("CANCELED") or not (done or word == "FILLED") else "closed"}
 
     def balance(self, context: Context) -> Send:
         return Send("POST", ACCESS, "trade-account/balance")

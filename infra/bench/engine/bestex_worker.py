@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from infra.bench.engine.generate import schema
 from infra.bench.engine.order import BenchOrder
-from infra.bench.engine.work import FRAME, Progress, config, decode, encode
+from infra.bench.engine.work import Progress, config, decode, encode
 from streams.engine.agent import Agent, Context, Input, Message, Table
 from streams.engine.engine import EngineSettings
 from streams.engine.worker import AgentApp, WorkerSettings, start
@@ -19,18 +20,18 @@ progress = Progress()
 
 
 def work(ctx: Context, messages: Sequence[Message]) -> None:
-    """With the engine's own codec, as its users have it."""
+    """As every agent of the engine is written: typed records in and out, through the registry, each sent to its key's partition."""
     progress.started()
-    counts, send, read = ctx.table(COUNTS), ctx.outbox(OUT, ctx.partition), BenchOrder.read
-    for _, _, _, _, key, value, _ in messages:
-        order, _ = read(value or b"", 5)
+    counts = ctx.table(COUNTS)
+    for message in messages:
+        order = message.record
         user = order.user_id
         counts[user] = (counts.get(user) or 0) + 1
-        send((key, FRAME + order.body()))
+        ctx.send(OUT, user, order)
 
 
 def work_fastavro(ctx: Context, messages: Sequence[Message]) -> None:
-    """With the codec that the peers use, so that the engines alone differ."""
+    """Bytes in and out, and the codec that the peers use, so that the engines alone differ."""
     progress.started()
     counts, send = ctx.table(COUNTS), ctx.outbox(OUT, ctx.partition)
     for _, _, _, _, key, value, _ in messages:
@@ -53,10 +54,11 @@ async def tell(app: AgentApp) -> None:
 
 
 if __name__ == "__main__":
+    bare = c["mode"] == "fastavro"
     agent = Agent(
         name=c["group"],
-        inputs=(Input(c["topic"]),),
-        process=work_fastavro if c["mode"] == "fastavro" else work,
+        inputs=(Input(c["topic"]) if bare else Input(c["topic"], (BenchOrder,), key=lambda order: order.user_id),),
+        process=work_fastavro if bare else work,
         outputs=(OUT,),
         tables=(COUNTS,),
     )
@@ -66,6 +68,6 @@ if __name__ == "__main__":
         home=Path(c["folder"]),
         engine=EngineSettings(**c.get("engine", {})),
     )
-    app = AgentApp(agent, settings)
+    app = AgentApp(agent, settings, {BenchOrder: schema()})
     app.task(lambda: tell(app))
     start(app)

@@ -17,17 +17,21 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from infra.bench.engine import work
+from infra.bench.engine.generate import schema
+from infra.kafka_log import read_to_end
 from infra.settings import Addresses
+from schemas.registry import ConfluentRegistry
 
 HERE = Path(__file__).parent
 PARTITIONS = 4
@@ -37,7 +41,11 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """`name` as in the results; `command` runs one worker; `slow` ones get a tenth of the records."""
+    """`name` as in the results; `command` runs one worker; `slow` ones get a tenth of the records.
+
+    `counts`: the topic of its table's changelog, by the names of its group and output, and how a count is written there; `None` for
+    frameworks whose changelog has a form of its own.
+    """
 
     name: str
     command: Sequence[str]
@@ -45,6 +53,7 @@ class Contestant:
     workers: int = 1
     slow: bool = False
     engine: Mapping[str, Any] = field(default_factory=dict)
+    counts: tuple[str, Callable[[bytes], int]] | None = None
 
 
 def _script(name: str) -> list[str]:
@@ -55,15 +64,17 @@ def _isolated(name: str) -> list[str]:
     return ["uv", "run", "--quiet", "--script", str(HERE / f"{name}.py")]
 
 
+TEXT = ("{out}.changelog", int)
+INTS = ("{group}-counts-changelog", lambda raw: int.from_bytes(raw, "big", signed=True))
 CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("plain_faust", _script("plain_faust"), slow=True),
     Contestant("quix_at_least_once", _isolated("quix"), "at-least-once"),
     Contestant("quix_exactly_once", _isolated("quix"), "exactly-once"),
-    Contestant("librdkafka_plain", _script("librdkafka_loop"), "plain"),
-    Contestant("librdkafka_transactional", _script("librdkafka_loop"), "transactional"),
-    Contestant("bestex_1", _script("bestex_worker")),
-    Contestant("bestex_1_fastavro", _script("bestex_worker"), "fastavro"),
-    Contestant("bestex_2", _script("bestex_worker"), workers=2),
+    Contestant("librdkafka_plain", _script("librdkafka_loop"), "plain", counts=TEXT),
+    Contestant("librdkafka_transactional", _script("librdkafka_loop"), "transactional", counts=TEXT),
+    Contestant("bestex_1", _script("bestex_worker"), counts=INTS),
+    Contestant("bestex_1_fastavro", _script("bestex_worker"), "fastavro", counts=INTS),
+    Contestant("bestex_2", _script("bestex_worker"), workers=2, counts=INTS),
 )
 
 
@@ -83,6 +94,7 @@ class Bench:
         self._addresses, self._tell = addresses, tell
         self._admin = AdminClient({"bootstrap.servers": addresses.kafka})
         self._inputs: dict[int, str] = {}
+        self._schema_id = ConfluentRegistry(addresses.registry).register("bestex.BenchOrder", schema())
 
     def load(self, records: int) -> str:
         """The input topic with so many orders, made once."""
@@ -98,12 +110,12 @@ class Bench:
                 "compression.type": "lz4",
                 "batch.num.messages": 10_000,
                 "queue.buffering.max.messages": 1_000_000,
+                "partitioner": "murmur2_random",  # by user, so that a user's count lives in one partition
             }
         )
+        frame = b"\0" + self._schema_id.to_bytes(4, "big")
         for i in range(records):
-            # By user, so that a user's count lives in one partition.
-            user = work.user(i)
-            producer.produce(topic, work.encode(work.order(i)), user.encode(), int(user[1:]) % PARTITIONS)
+            producer.produce(topic, work.encode(work.order(i), frame), work.user(i).encode())
             if i % 5000 == 0:
                 producer.poll(0)
         producer.flush(60)
@@ -123,6 +135,10 @@ class Bench:
             ]
             reports = self._until_done(contestant, workers, records)
         self._check(contestant, out, records)
+        if contestant.counts is not None:
+            self._check_counts(
+                contestant.name, contestant.counts[0].format(out=out, group=run), contestant.counts[1], records
+            )
         seconds = max(r["last"] for r in reports) - min(r["first"] for r in reports)
         return Outcome(
             records / seconds,
@@ -139,6 +155,7 @@ class Bench:
         config = {
             "kafka": self._addresses.kafka,
             "registry": self._addresses.registry,
+            "schema_id": self._schema_id,
             "topic": topic,
             "out": out,
             "group": group,
@@ -184,31 +201,23 @@ class Bench:
             time.sleep(0.1)  # between two looks at the workers' reports
 
     def _check(self, contestant: Contestant, out: str, records: int) -> None:
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self._addresses.kafka,
-                "group.id": f"check-{uuid.uuid4().hex}",
-                "auto.offset.reset": "earliest",
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "queued.min.messages": 200_000,
-            }
-        )
-        consumer.subscribe([out])
-        seen: set[str] = set()
-        total, quiet = 0, 0
-        while quiet < 5:
-            messages = consumer.consume(10_000, 1.0 if total >= records else 5.0)
-            quiet = 0 if messages else quiet + 1
-            for message in messages:
-                if message.error() is None:
-                    total += 1
-                    seen.add(work.decode(message.value() or b"")["order_id"])
-            if total >= records and not messages:
-                break
-        consumer.close()
-        if len(seen) != records or total != records:
-            raise RuntimeError(f"{contestant.name} wrote {total:,} outputs of {len(seen):,} orders, not {records:,}")
+        found = [work.decode(value)["order_id"] for _, value in self._read(out)]
+        if len(found) != records or len(set(found)) != records:
+            raise RuntimeError(
+                f"{contestant.name} wrote {len(found):,} outputs of {len(set(found)):,} orders, not {records:,}"
+            )
+
+    def _check_counts(self, name: str, changelog: str, count: Callable[[bytes], int], records: int) -> None:
+        found = {key.decode(): count(value) for key, value in self._read(changelog)}
+        expected = Counter(work.user(i) for i in range(records))
+        wrong = [user for user in found.keys() | expected.keys() if found.get(user) != expected.get(user)]
+        if wrong:
+            raise RuntimeError(f"{name}: the counts of {len(wrong):,} users are wrong in {changelog}")
+
+    def _read(self, topic: str) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values of all that is committed in a topic."""
+        for message in read_to_end({"bootstrap.servers": self._addresses.kafka}, [topic]):
+            yield bytes(message.key() or b""), bytes(message.value() or b"")
 
     def _create(self, *topics: str, compacted: str | None = None) -> None:
         new = [NewTopic(t, PARTITIONS, 1) for t in topics]

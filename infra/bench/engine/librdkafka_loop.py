@@ -40,7 +40,7 @@ def main() -> None:
     progress, out, log = Progress(), c["out"], c["out"] + ".changelog"
     told, pending = 0.0, 0
     while True:
-        messages = consumer.consume(4000, 0.05)
+        messages = consumer.consume(10_000, 0.05)
         if not messages:
             if not transactional and producer.flush(10) == 0 and pending:
                 progress.done(pending)

@@ -17,38 +17,17 @@ from schemas.binary import (
     LENGTHS,
     LONGS,
     MAX_MONEY,
+    MONEY,
+    TEXTS,
+    TIMES,
     bytes_,
     length,
     long,
     money,
-    str_,
-    time,
     to_money,
     to_time,
 )
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Base of every generated record. Immutable all through, so it can be in no cycle: the collector is told to pass it by."""
-
-    AVRO: ClassVar[str] = ""
-
-    def body(self) -> bytes:
-        """The Avro body, without a frame. Raises what Python raises for a value that the schema cannot hold."""
-        raise NotImplementedError
-
-    @classmethod
-    def read(cls, d: bytes, i: int) -> tuple[Record, int]:
-        """The record whose body begins at `i`, and where it ends; may be past the end of `d`, if the body is cut short.
-
-        Raises what Python raises for bytes that are no such body.
-        """
-        raise NotImplementedError
-
-    @classmethod
-    def from_wire(cls, d: dict[str, Any]) -> Record:
-        """The record from what an Avro reader gives that takes no notice of logical types."""
-        raise NotImplementedError
+from schemas.records import Record
 
 
 class BenchSide(StrEnum):
@@ -117,14 +96,10 @@ class BenchOrder(Record, frozen=True, kw_only=True):
     def body(self) -> bytes:
         return b"".join(
             (
-                LENGTHS[len(s := self.order_id.encode())],
-                s,
-                LENGTHS[len(s := self.user_id.encode())],
-                s,
-                LENGTHS[len(s := self.client_order_id.encode())],
-                s,
-                LENGTHS[len(s := self.symbol.encode())],
-                s,
+                TEXTS[self.order_id],
+                TEXTS[self.user_id],
+                TEXTS[self.client_order_id],
+                TEXTS[self.symbol],
                 _BENCH_SIDE[self.side],
                 _BENCH_KIND[self.type],
                 _BENCH_TIF[self.tif],

@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11,<3.13"
-# dependencies = ["quixstreams==3.23.5", "fastavro>=1.12"]
+# dependencies = ["quixstreams==3.28.1", "fastavro>=1.12"]
 # ///
 """Quix Streams. `mode`: at-least-once or exactly-once. Runs in an environment of its own, because it pins an older Kafka client."""
 
@@ -20,7 +20,7 @@ app = Application(
     auto_offset_reset="earliest",
     processing_guarantee=c["mode"],
     state_dir=c["folder"],
-    commit_every=4000,
+    commit_every=10_000,
     commit_interval=5.0,
     consumer_extra_config={"queued.min.messages": 200_000},
     producer_extra_config={

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +20,10 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from infra.bench.engine import work
+from infra.bench.engine.generate import schema
 from infra.chaos.process import Worker
 from infra.settings import Addresses
+from schemas.registry import ConfluentRegistry
 
 PARTITIONS = 4
 HERE = Path(__file__).parent
@@ -41,7 +43,7 @@ def create(addresses: Addresses, *topics: str) -> None:
         made.result(30)
 
 
-def reader(addresses: Addresses, topic: str, *, at_end: bool = False) -> Consumer:
+def reader(addresses: Addresses, topic: str, *, at_end: bool = False, partitions: int = PARTITIONS) -> Consumer:
     """A consumer of all partitions of a topic: committed records, at once."""
     consumer = Consumer(
         {
@@ -54,7 +56,7 @@ def reader(addresses: Addresses, topic: str, *, at_end: bool = False) -> Consume
             "queued.min.messages": 200_000,
         }
     )
-    places = [TopicPartition(topic, n, 0) for n in range(PARTITIONS)]
+    places = [TopicPartition(topic, n, 0) for n in range(partitions)]
     if at_end:
         for place in places:
             place.offset = consumer.get_watermark_offsets(place, timeout=30)[1]
@@ -68,6 +70,7 @@ def producer(addresses: Addresses, linger_ms: float) -> Producer:
         {
             "bootstrap.servers": addresses.kafka,
             "linger.ms": linger_ms,
+            "partitioner": "murmur2_random",
             "compression.type": "lz4",
             "queue.buffering.max.messages": 1_000_000,
         }
@@ -80,9 +83,11 @@ def order_worker(addresses: Addresses, topic: str, folder: Path) -> Iterator[Non
     config = {
         "kafka": addresses.kafka,
         "registry": addresses.registry,
+        "schema_id": ConfluentRegistry(addresses.registry).register("bestex.BenchOrder", schema()),
         "topic": topic,
         "out": f"{topic}.out",
         "group": f"{topic}-worker",
+        "mode": "",
         "folder": str(folder),
     }
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
@@ -94,7 +99,10 @@ def order_worker(addresses: Addresses, topic: str, folder: Path) -> Iterator[Non
             env={**os.environ, "BENCH": json.dumps(config), "PYTHONPATH": str(HERE.parents[2])},
         )
     try:
-        until(lambda: b'"ready"' in (folder / "out").read_bytes(), process)
+        try:
+            until(lambda: b'"ready"' in (folder / "out").read_bytes(), process)
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}: {(folder / 'err').read_text(errors='replace')[-2000:]}") from error
         yield
     finally:
         process.kill()
@@ -117,14 +125,17 @@ def latency(addresses: Addresses, rate: int, seconds: float, tell: Tell) -> dict
     topic = f"latency-{uuid.uuid4().hex[:8]}"
     create(addresses, topic, f"{topic}.out", f"{topic}.dlq")
     warm = 2.0
+    schema_id = ConfluentRegistry(addresses.registry).register("bestex.BenchOrder", schema())
     with tempfile.TemporaryDirectory() as folder, order_worker(addresses, topic, Path(folder)):
         tell(f"{rate}/s for {seconds:.0f} s")
-        sending = threading.Thread(target=_send, args=(addresses, topic, rate, warm + seconds))
+        expected = int(rate * (warm + seconds))
         consumer = reader(addresses, f"{topic}.out")
-        began = time.time()
+        began = time.time() + 1.5  # by then the load's process is there
+        sending = multiprocessing.get_context("spawn").Process(
+            target=_send, args=(addresses, topic, schema_id, rate, began, expected), daemon=True
+        )
         sending.start()
         waits: list[float] = []
-        expected = int(rate * (warm + seconds))
         got, deadline = 0, time.monotonic() + warm + seconds + 60
         while got < expected and time.monotonic() < deadline:
             for message in consumer.consume(5000, 0.005):
@@ -135,8 +146,8 @@ def latency(addresses: Addresses, rate: int, seconds: float, tell: Tell) -> dict
                         waits.append(time.time() - sent)
         sending.join()
         consumer.close()
-    if got != expected:
-        raise RuntimeError(f"{got} of {expected} outputs came")
+    if got != expected or sending.exitcode:
+        raise RuntimeError(f"{got} of {expected} outputs came; the load ended with {sending.exitcode}")
     waits.sort()
     return {
         "p50_ms": round(percentile(waits, 0.5) * 1000, 1),
@@ -145,16 +156,16 @@ def latency(addresses: Addresses, rate: int, seconds: float, tell: Tell) -> dict
     }
 
 
-def _send(addresses: Addresses, topic: str, rate: int, seconds: float) -> None:
-    out, began, total = producer(addresses, 0), time.monotonic(), int(rate * seconds)
+def _send(addresses: Addresses, topic: str, schema_id: int, rate: int, began: float, total: int) -> None:
+    """The load, in a process of its own. An order's time is when it was due: what sends late makes no wait look shorter."""
+    out, frame = producer(addresses, 0), b"\0" + schema_id.to_bytes(4, "big")
     sent = 0
     while sent < total:
-        due = min(total, int((time.monotonic() - began) * rate))
+        due = max(sent, min(total, int((time.time() - began) * rate)))  # it may not have begun
         for i in range(sent, due):
-            user = work.user(i)
             order = work.order(i)
-            order["created_at"] = time.time_ns() // 1000
-            out.produce(topic, work.encode(order), user.encode(), int(user[1:]) % PARTITIONS)
+            order["created_at"] = int((began + i / rate) * 1e6)
+            out.produce(topic, work.encode(order, frame), work.user(i).encode())
         sent = due
         out.poll(0)
         time.sleep(0.001)  # the pace of the load
@@ -223,14 +234,11 @@ def recovery(addresses: Addresses, keys: int, tell: Tell) -> dict[str, float]:
         opened = _opening_seconds(first)
         results["changelog_records_per_s"] = round(keys / opened) if opened else 0.0
 
-        tell("taken over by a neighbour that has none of it")
+        tell("killed, and all of it taken over by a process that has none of it")
+        first.kill()
         second = worker("second", None)
-        second.start()
-        until(second.ready)
-        until(lambda: (first.announcement() or {}).get("ready") != [0, 1, 2, 3])
         began = time.monotonic()
-        first.signal(15)
-        first.wait(60)
+        second.start()
         results["takeover_s"] = round(probe(began), 2)
         second.kill()
     return results

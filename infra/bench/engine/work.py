@@ -1,8 +1,8 @@
 """The work that every engine of the bench does: decode a 12-field order, count it per user, encode it, send it on.
 
 It imports nothing of the project, because peers run it in environments of their own. Orders are Confluent-framed Avro, decoded and encoded with
-fastavro. Our own contestant runs twice: `bestex_1` with the codec that the engine's users have (generated, the same bytes), and
-`bestex_1_fastavro` with the calls that everyone else makes, so that nothing but the engine differs.
+fastavro. Our own contestant runs twice: `bestex_1` as every agent of the engine is written (typed records, the registry's codec, each output to
+its key's partition: the same bytes), and `bestex_1_fastavro` with the calls that everyone else makes, so that nothing but the engine differs.
 
 A contestant tells how far it is by `Progress`: a JSON line whenever that changed, with the wall-clock times of its first record and of
 its last output that is safe (flushed, or committed).
@@ -40,7 +40,8 @@ SCHEMA = fastavro.parse_schema(
         ],
     }
 )
-FRAME = b"\0\0\0\0\1"
+# A zero byte and the id that the registry gave the schema; the harness tells it.
+FRAME = b"\0" + int(json.loads(os.environ.get("BENCH", "{}")).get("schema_id", 1)).to_bytes(4, "big")
 USERS = 5000
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT")
 REPORT_SECONDS = 0.1
@@ -70,10 +71,10 @@ def user(i: int) -> str:
     return f"u{(i * 2654435761) % USERS:05d}"
 
 
-def encode(record: dict[str, Any]) -> bytes:
+def encode(record: dict[str, Any], frame: bytes = FRAME) -> bytes:
     """Framed Avro."""
     out = io.BytesIO()
-    out.write(FRAME)
+    out.write(frame)
     _write(out, SCHEMA, record)
     return out.getvalue()
 
