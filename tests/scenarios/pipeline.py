@@ -67,7 +67,16 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
     "hang": {"kind": "hang", "accepts": True},
     "down": {"kind": "down"},
     "ok": {"kind": "ok"},
-    "lose answer": {"kind": "shaken", "kinds": ["page"], "times": 1, "orders": True, "accepts": True, "status": 503},
+    # The stream is late too: it may otherwise tell of the order before the answer is missed, and then nothing was ever unclear.
+    "lose answer": {
+        "kind": "shaken",
+        "kinds": ["page", "delay"],
+        "times": 3,
+        "latency": 2.0,
+        "orders": True,
+        "accepts": True,
+        "status": 503,
+    },
     "lose order": {"kind": "shaken", "kinds": ["page"], "times": 1, "orders": True, "accepts": False, "status": 503},
     "double": {"kind": "shaken", "kinds": ["double"]},
 }
