@@ -27,13 +27,18 @@ settings.load_profile("bestex")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two processes, each with a stack of its own: most tests wait for servers, and more would leave these no processor."""
+    return min(2, os.cpu_count() or 1)
+
+
 def _tell(part: str, text: str) -> None:
     print(f"{part}: {text}", file=sys.stderr)
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
-    """The four addresses, for the whole test run: use names of your own, for others are at work there too."""
+    """The four addresses, for all tests of this process: use names of your own, for others are at work there too."""
     if running := os.environ.get("BESTEX_TEST_STACK"):
         yield Addresses(**json.loads(Path(running).read_text()))
     elif os.environ.get("BESTEX_TEST_DOCKER") == "1":

@@ -69,6 +69,12 @@ class Standing(NamedTuple):
         """A limit by its name."""
         return self.limits[name]
 
+    @property
+    def state(self) -> TradingStatus | None:
+        """The account's own trading state, or that of everybody who has none."""
+        own = self.own.state if self.own is not None else None
+        return own if own is not None or self.default is None else self.default.state
+
 
 _NAMES = (
     "min_tier",
@@ -139,7 +145,7 @@ def admitted(
     if tier < least:
         return settings, Denial(KYC_TIER, f"the account's tier is {tier}, an order needs {least}")
     market, states = order_type in MARKETS, step.world.states
-    found = [(of.own.state, "the account")] if of.own is not None and of.own.state is not None else []
+    found = [(of.state, "the account")] if of.state is not None else []
     for scope in ("system", f"symbol|{symbol}", f"breaker|{symbol}") if states else ():
         said = states.get(scope)
         if said is not None and _counts(said, market, step.cause.now):

@@ -277,7 +277,8 @@ class Twin:
         if own.get("kyc_tier", 0) < self.limit(account, "min_tier"):
             return "KYC_TIER"
         holds = [s for s in self.states.values() if (s.until is None or self.now < s.until) and not s.market_only]
-        found = {s.state.value for s in holds} | {own[f].value for f in ("state",) if f in own}
+        state = self.limit(account, "state")
+        found = {s.state.value for s in holds} | ({state.value} if state is not None else set())
         if "HALTED" in found:
             return "HALTED"
         return "REDUCING" if "REDUCING" in found and buy else ""
