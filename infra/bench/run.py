@@ -16,6 +16,7 @@ from infra.settings import Addresses, Settings
 from infra.stack.stack import Stack
 
 Tell = Callable[[str], None]
+WARM_SECONDS = 60.0
 
 
 def machine() -> dict[str, Any]:
@@ -86,14 +87,17 @@ def engine(quick: bool, runs: int, only: Sequence[str], tell: Tell) -> dict[str,
 
 
 def latency(quick: bool, runs: int, tell: Tell) -> dict[str, Any]:
-    """Produce to visible, at two rates; the median run by p99."""
+    """Produce to visible, at two rates; the median run by p99.
+
+    The broker is warm, as one that runs for days is: for about a minute under load its JVM compiles, on the cores that are measured.
+    """
     from infra.bench.engine.timing import latency as measure
 
     runs, seconds = (1, 5.0) if quick else (runs, 20.0)
     found: dict[str, list[dict[str, float]]] = {"2000": [], "10000": []}
     with broker(tell) as addresses:
         tell("warming the broker up")
-        measure(addresses, 10_000, 5.0 if quick else 10.0, tell)
+        measure(addresses, 10_000, 5.0 if quick else WARM_SECONDS, tell)
         for _ in range(runs):
             for rate, rows in found.items():
                 rows.append(measure(addresses, int(rate), seconds, tell))
