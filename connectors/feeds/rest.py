@@ -4,7 +4,8 @@ Rules:
 
 * so many at once, a venue (`snapshots`); never more than the budget that all processes share, where there is one: market data comes last
   there, behind cancels, orders and queries;
-* a venue that says how long to leave it alone (429, 418) is asked nothing before that, and whoever shares the budget hears of it.
+* a venue that says how long to leave it alone (429, 418) is asked nothing before that, and whoever shares the budget hears of it;
+* what was asked is heard to its end, also where the connection that it was for is gone: the answer may be to stay away.
 """
 
 from __future__ import annotations
@@ -46,17 +47,30 @@ class Snapshots:
         self._name, self._exchange, self._rest_url, self._http = name, exchange, rest_url, http
         self._seconds, self._limiter = seconds, limiter
         self._asks = asyncio.Semaphore(at_once)
+        self._asking: set[asyncio.Task[Depth]] = set()
         self._quiet_until = 0.0  # by the loop's clock
         self.asked = self.limited = 0
 
     async def get(self, symbol: str) -> Depth:
         """The book of a unified symbol. Raises `NoSnapshot`."""
-        async with self._asks:
-            grant = await self._leave()
-            try:
-                return await self._get(symbol, grant)
-            except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-                raise NoSnapshot(str(error) or type(error).__name__) from error
+        await self._asks.acquire()
+        try:
+            asking = asyncio.create_task(self._get(symbol, await self._leave()))
+        except BaseException:
+            self._asks.release()
+            raise
+        self._asking.add(asking)
+        asking.add_done_callback(self._answered)
+        try:
+            return await asyncio.shield(asking)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise NoSnapshot(str(error) or type(error).__name__) from error
+
+    def _answered(self, asking: asyncio.Task[Depth]) -> None:
+        self._asks.release()
+        self._asking.discard(asking)
+        if not asking.cancelled():
+            asking.exception()  # who asked may be gone: it is not to be reported as unheard
 
     async def _leave(self) -> Grant | None:
         """Wait until the venue may be asked."""
@@ -98,5 +112,7 @@ class Snapshots:
             log.warning("%s: the shared budget cannot be told to wait: %s", self._name, error)
 
     async def close(self) -> None:
+        for asking in self._asking:
+            asking.cancel()
         if self._limiter is not None:
             await self._limiter.close()

@@ -115,7 +115,7 @@ class FeedVenue:
         self.refuse = self.stale_snapshots = 0
         self.muted = self.drop = False
         self.sockets: set[web.WebSocketResponse] = set()
-        self.connections = self.snapshots_asked = 0
+        self.connections = self.snapshots_asked = self.refused = 0
         self.asked_at: list[float] = []
         self.changed = asyncio.Condition()
         self._first = {s: b.snapshot() for s, b in self.books.items()}
@@ -222,6 +222,12 @@ class FeedVenue:
             self.asked_at.append(time.monotonic())
             self.changed.notify_all()
         if status != 200:
-            return web.Response(status=status, text="busy", headers={"Retry-After": "1"} if status == 429 else {})
+            busy = web.Response(status=status, text="busy", headers={"Retry-After": "1"} if status == 429 else {})
+            await busy.prepare(request)
+            await busy.write_eof()
+            async with self.changed:
+                self.refused += 1
+                self.changed.notify_all()
+            return busy
         levels = {k: [[text(p), text(q)] for p, q in side] for k, side in (("bids", book.bids), ("asks", book.asks))}
         return web.json_response({"lastUpdateId": book.last_id, **levels})

@@ -318,7 +318,7 @@ async def test_a_venue_that_asks_to_be_left_alone_is(stack: Addresses, codec: Co
         await world.equal()
         asked, venue.refuse, venue.drop = venue.snapshots_asked, 429, True
         await venue.move("BTCUSDT", 2)
-        await venue.until(lambda: venue.snapshots_asked > asked)
+        await venue.until(lambda: venue.refused)
         venue.refuse = 0
         await venue.disconnect()  # both books are wanted now, on a new connection
         await world.equal()
