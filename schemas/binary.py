@@ -12,6 +12,7 @@ from typing import Final
 
 MAX_MONEY: Final = 10**20  # decimal(20,8) holds less than this, in units of 1e-8
 BOOLEANS: Final = {0: False, 1: True}
+from_bytes: Final = int.from_bytes
 
 
 class _Varints(dict[int, bytes]):

@@ -36,7 +36,7 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from schemas.binary import BOOLEANS, INTS, LENGTHS, LONGS, MAX_MONEY, MONEY, TEXTS, TIMES, bytes_, length, long, money, to_money, to_time
+from schemas.binary import BOOLEANS, INTS, LENGTHS, LONGS, MAX_MONEY, MONEY, TEXTS, TIMES, bytes_, from_bytes, length, long, money, to_money, to_time
 
 
 '''
@@ -74,7 +74,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 '''
 
 PRIMITIVES = {"string": "str", "int": "int", "long": "int", "boolean": "bool", "bytes": "bytes"}
-NEVER_TWICE = {"Level"}  # records whose amounts hardly come again: remembering how they are written would only cost
+# Records that come by the hundred in an array: there they are read and written without a call for each. Their amounts hardly come again, and
+# remembering how they are written would only cost.
+IN_MASSES = {"Level"}
 # Fields that who acts on a record does not look at, arrays and what may be absent: its `read_brief` steps over them and leaves them empty.
 PASSED_OVER = {"RoutePlan": ("candidates", "average_price", "best_single_venue", "side", "quantity")}
 LOCALS = {"cls", "d", "i", "j", "n", "s"}  # names of variables in the generated code: no field may have one
@@ -100,6 +102,7 @@ class Kind:
     wire: str
     skip: tuple[str, ...]
     many: bool = False
+    inline: tuple[str, tuple[str, ...]] | None = None  # of a record `IN_MASSES`: `pieces` as one, and `read`, without a call
 
     @property
     def whole(self) -> str:
@@ -135,11 +138,21 @@ KINDS: Mapping[str, Kind] = {
         "int",
         ("MONEY[{}]",),
         (
-            *_LENGTH,
-            '{} = int.from_bytes(d[i:j], "big", signed=True)',
-            "if n > 16 and not -MAX_MONEY < {} < MAX_MONEY:",
-            '    raise ValueError("a decimal that does not fit decimal(20,8)")',
-            "i = j",
+            "n = d[i]",
+            "i += 1",
+            "if n == 2:",  # most often nothing
+            "    {} = d[i]",
+            "    if {} > 127:",
+            "        {} -= 256",
+            "    i += 1",
+            "else:",
+            "    if n & 129:",
+            "        n, i = length(d, i)",
+            "    j = i + (n >> 1)",
+            '    {} = from_bytes(d[i:j], "big", signed=True)',
+            "    if n > 16 and not -MAX_MONEY < {} < MAX_MONEY:",
+            '        raise ValueError("a decimal that does not fit decimal(20,8)")',
+            "    i = j",
         ),
         "to_money({})",
         _OVER_LENGTH,
@@ -154,6 +167,7 @@ class Generator:
         self.blocks: list[str] = []
         self.kinds: dict[str, tuple[str, str]] = {}  # name -> (kind, definition), to refuse two meanings of one name
         self.skips: dict[str, tuple[str, ...]] = {}  # record -> the statements that move past one
+        self.masses: dict[str, list[tuple[str, Kind]]] = {}  # record of `IN_MASSES` -> its fields
         self.top: list[str] = []
 
     def kind_of(self, t: Any) -> Kind:
@@ -178,12 +192,16 @@ class Generator:
                 return enum(t["name"])
             if t["type"] == "record":
                 self.record(t)
-                return record(t["name"], self.skips[t["name"]])
+                return self.known(t["name"])
             return self.kind_of(t["type"])
         if t in PRIMITIVES:
             return KINDS[t]
         name = t.rsplit(".", 1)[-1]
-        return enum(name) if self.kinds[name][0] == "enum" else record(name, self.skips[name])
+        return enum(name) if self.kinds[name][0] == "enum" else self.known(name)
+
+    def known(self, name: str) -> Kind:
+        """How a record that was met is handled."""
+        return record(name, self.skips[name], self.masses.get(name))
 
     def seen(self, kind: str, t: dict[str, Any]) -> bool:
         text = json.dumps([t.get("fields") and [f["name"] for f in t["fields"]], t.get("symbols")])
@@ -229,13 +247,15 @@ class Generator:
         ]
         for f, kind in fields:
             pieces = [piece.replace("{}", "self." + f["name"]) for piece in kind.pieces]
-            if t["name"] in NEVER_TWICE:
-                pieces = [re.sub(r"MONEY\[(self\.\w+)\]", r"money(\1)", piece) for piece in pieces]
+            if t["name"] in IN_MASSES:
+                pieces = [_made_anew(piece) for piece in pieces]
             if kind.many:
                 pieces = [f"{f['name']} if {f['name']} is not None else {piece}" for piece in pieces]
             lines += [f"                {piece}," for piece in pieces]
         lines += ["            )", "        )"]
         self.skips[t["name"]] = tuple(line for _, kind in fields for line in kind.skip)
+        if t["name"] in IN_MASSES:
+            self.masses[t["name"]] = [(f["name"], kind) for f, kind in fields]
         lines += self.reader(t["name"], "read", fields, ())
         if t["name"] in PASSED_OVER:
             lines += self.reader(t["name"], "read_brief", fields, PASSED_OVER[t["name"]])
@@ -277,9 +297,21 @@ def enum(name: str) -> Kind:
     return Kind(name, (f"{table(name)}[{{}}]",), read, f"{name}({{}})", ("i += 1",))
 
 
-def record(name: str, skip: tuple[str, ...]) -> Kind:
-    """A record is its fields."""
-    return Kind(name, ("{}.body()",), (f"{{}}, i = {name}.read(d, i)",), f"{name}.from_wire({{}})", skip)
+def record(name: str, skip: tuple[str, ...], masses: Sequence[tuple[str, Kind]] | None = None) -> Kind:
+    """A record is its fields, which `masses` gives of one that is handled without a call."""
+    inline = None
+    if masses is not None:
+        pieces = [_made_anew(piece.replace("{}", f"{{}}.{field}")) for field, kind in masses for piece in kind.pieces]
+        read = [line.replace("{}", f"{{}}_{field}") for field, kind in masses for line in kind.read]
+        fields = ", ".join([f"{field}={{}}_{field}" for field, _ in masses])
+        inline = " + ".join(pieces), (*read, f"{{}} = {name}({fields})")
+    read_it = (f"{{}}, i = {name}.read(d, i)",)
+    return Kind(name, ("{}.body()",), read_it, f"{name}.from_wire({{}})", skip, inline=inline)
+
+
+def _made_anew(piece: str) -> str:
+    """A piece that does not remember how an amount is written."""
+    return re.sub(r"MONEY\[([\w.{}]+)\]", r"money(\1)", piece)
 
 
 def optional(kind: Kind) -> Kind:
@@ -308,7 +340,8 @@ def optional(kind: Kind) -> Kind:
 
 def array(item: Kind) -> Kind:
     """An array is blocks of items, each after its count, and a zero; a negative count is followed by the block's size."""
-    items = f"*[{item.whole.replace('{}', 'x')} for x in {{}}]"
+    whole, read = item.inline or (item.whole, item.read)
+    items = f"*[{whole.replace('{}', 'x')} for x in {{}}]"
     return Kind(
         f"tuple[{item.annotation}, ...]",
         (f'(b"".join((LENGTHS[len({{}})], {items}, b"\\0")) if {{}} else b"\\0")',),
@@ -319,7 +352,7 @@ def array(item: Kind) -> Kind:
             "    if n < 0:",
             "        _, i = long(d, i)",
             "    for _ in range(abs(n)):",
-            *(f"        {line.replace('{}', '{}_item')}" for line in item.read),
+            *(f"        {line.replace('{}', '{}_item')}" for line in read),
             "        {}_.append({}_item)",
             "    n, i = long(d, i)",
             "{} = tuple({}_)",

@@ -21,6 +21,7 @@ from schemas.binary import (
     TEXTS,
     TIMES,
     bytes_,
+    from_bytes,
     length,
     long,
     money,
@@ -92,22 +93,34 @@ class Balance(Record, frozen=True, kw_only=True):
         i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        available = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < available < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            available = d[i]
+            if available > 127:
+                available -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            available = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < available < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        locked = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < locked < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            locked = d[i]
+            if locked > 127:
+                locked -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            locked = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < locked < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         owed: int | None = None
         i += 1
         if d[i - 1]:
@@ -115,13 +128,19 @@ class Balance(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            owed = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < owed < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                owed = d[i]
+                if owed > 127:
+                    owed -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                owed = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < owed < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         held: int | None = None
         i += 1
         if d[i - 1]:
@@ -129,13 +148,19 @@ class Balance(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            held = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < held < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                held = d[i]
+                if held > 127:
+                    held -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                held = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < held < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         return cls(
             asset=asset,
             available=available,
@@ -181,13 +206,19 @@ class AssetAmount(Record, frozen=True, kw_only=True):
         i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        amount = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < amount < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            amount = d[i]
+            if amount > 127:
+                amount -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            amount = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < amount < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         return cls(
             asset=asset,
             amount=amount,
@@ -232,13 +263,19 @@ class Usage(Record, frozen=True, kw_only=True):
             day, i = long(d, i - 1)
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        notional = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < notional < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            notional = d[i]
+            if notional > 127:
+                notional -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            notional = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < notional < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
         if n < 128:
@@ -483,22 +520,34 @@ class Level(Record, frozen=True, kw_only=True):
     def read(cls, d: bytes, i: int) -> tuple[Level, int]:
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        price = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            price = d[i]
+            if price > 127:
+                price -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            price = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        quantity = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            quantity = d[i]
+            if quantity > 127:
+                quantity -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            quantity = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         return cls(
             price=price,
             quantity=quantity,
@@ -539,12 +588,16 @@ class BookUpdate(Record, frozen=True, kw_only=True):
                 bids
                 if bids is not None
                 else (
-                    b"".join((LENGTHS[len(self.bids)], *[x.body() for x in self.bids], b"\0")) if self.bids else b"\0"
+                    b"".join((LENGTHS[len(self.bids)], *[money(x.price) + money(x.quantity) for x in self.bids], b"\0"))
+                    if self.bids
+                    else b"\0"
                 ),
                 asks
                 if asks is not None
                 else (
-                    b"".join((LENGTHS[len(self.asks)], *[x.body() for x in self.asks], b"\0")) if self.asks else b"\0"
+                    b"".join((LENGTHS[len(self.asks)], *[money(x.price) + money(x.quantity) for x in self.asks], b"\0"))
+                    if self.asks
+                    else b"\0"
                 ),
                 b"\0" if self.venue_at is None else b"\2" + TIMES[self.venue_at],
                 TIMES[self.received_at],
@@ -608,7 +661,37 @@ class BookUpdate(Record, frozen=True, kw_only=True):
             if n < 0:
                 _, i = long(d, i)
             for _ in range(abs(n)):
-                bids_item, i = Level.read(d, i)
+                n = d[i]
+                i += 1
+                if n == 2:
+                    bids_item_price = d[i]
+                    if bids_item_price > 127:
+                        bids_item_price -= 256
+                    i += 1
+                else:
+                    if n & 129:
+                        n, i = length(d, i)
+                    j = i + (n >> 1)
+                    bids_item_price = from_bytes(d[i:j], "big", signed=True)
+                    if n > 16 and not -MAX_MONEY < bids_item_price < MAX_MONEY:
+                        raise ValueError("a decimal that does not fit decimal(20,8)")
+                    i = j
+                n = d[i]
+                i += 1
+                if n == 2:
+                    bids_item_quantity = d[i]
+                    if bids_item_quantity > 127:
+                        bids_item_quantity -= 256
+                    i += 1
+                else:
+                    if n & 129:
+                        n, i = length(d, i)
+                    j = i + (n >> 1)
+                    bids_item_quantity = from_bytes(d[i:j], "big", signed=True)
+                    if n > 16 and not -MAX_MONEY < bids_item_quantity < MAX_MONEY:
+                        raise ValueError("a decimal that does not fit decimal(20,8)")
+                    i = j
+                bids_item = Level(price=bids_item_price, quantity=bids_item_quantity)
                 bids_.append(bids_item)
             n, i = long(d, i)
         bids = tuple(bids_)
@@ -618,7 +701,37 @@ class BookUpdate(Record, frozen=True, kw_only=True):
             if n < 0:
                 _, i = long(d, i)
             for _ in range(abs(n)):
-                asks_item, i = Level.read(d, i)
+                n = d[i]
+                i += 1
+                if n == 2:
+                    asks_item_price = d[i]
+                    if asks_item_price > 127:
+                        asks_item_price -= 256
+                    i += 1
+                else:
+                    if n & 129:
+                        n, i = length(d, i)
+                    j = i + (n >> 1)
+                    asks_item_price = from_bytes(d[i:j], "big", signed=True)
+                    if n > 16 and not -MAX_MONEY < asks_item_price < MAX_MONEY:
+                        raise ValueError("a decimal that does not fit decimal(20,8)")
+                    i = j
+                n = d[i]
+                i += 1
+                if n == 2:
+                    asks_item_quantity = d[i]
+                    if asks_item_quantity > 127:
+                        asks_item_quantity -= 256
+                    i += 1
+                else:
+                    if n & 129:
+                        n, i = length(d, i)
+                    j = i + (n >> 1)
+                    asks_item_quantity = from_bytes(d[i:j], "big", signed=True)
+                    if n > 16 and not -MAX_MONEY < asks_item_quantity < MAX_MONEY:
+                        raise ValueError("a decimal that does not fit decimal(20,8)")
+                    i = j
+                asks_item = Level(price=asks_item_price, quantity=asks_item_quantity)
                 asks_.append(asks_item)
             n, i = long(d, i)
         asks = tuple(asks_)
@@ -973,22 +1086,34 @@ class ChildOrder(Record, frozen=True, kw_only=True):
         i += 1
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        quantity = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            quantity = d[i]
+            if quantity > 127:
+                quantity -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            quantity = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        price = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            price = d[i]
+            if price > 127:
+                price -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            price = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         created_at, i = to_time(d, i)
         post_only: bool | None = None
         i += 1
@@ -1355,13 +1480,19 @@ class ExecutionReport(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            price = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                price = d[i]
+                if price > 127:
+                    price -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                price = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         quantity: int | None = None
         i += 1
         if d[i - 1]:
@@ -1369,13 +1500,19 @@ class ExecutionReport(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            quantity = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                quantity = d[i]
+                if quantity > 127:
+                    quantity -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                quantity = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         fee: int | None = None
         i += 1
         if d[i - 1]:
@@ -1383,13 +1520,19 @@ class ExecutionReport(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            fee = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < fee < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                fee = d[i]
+                if fee > 127:
+                    fee -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                fee = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < fee < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         fee_asset: str | None = None
         i += 1
         if d[i - 1]:
@@ -1411,13 +1554,19 @@ class ExecutionReport(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            cumulative_quantity = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < cumulative_quantity < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                cumulative_quantity = d[i]
+                if cumulative_quantity > 127:
+                    cumulative_quantity -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                cumulative_quantity = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < cumulative_quantity < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         n = d[i]
         i += 1
         if n & 129:
@@ -1566,13 +1715,19 @@ class ClaimedChild(Record, frozen=True, kw_only=True):
         i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        quantity = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            quantity = d[i]
+            if quantity > 127:
+                quantity -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            quantity = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         side: Side | None = None
         i += 1
         if d[i - 1]:
@@ -1682,13 +1837,19 @@ class ExecutionState(Record, frozen=True, kw_only=True):
             i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        reported = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < reported < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            reported = d[i]
+            if reported > 127:
+                reported -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            reported = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < reported < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         trades_: list[str] = []
         n, i = long(d, i)
         while n:
@@ -1830,31 +1991,49 @@ class Fill(Record, frozen=True, kw_only=True):
         i += 1
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        price = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            price = d[i]
+            if price > 127:
+                price -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            price = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        quantity = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            quantity = d[i]
+            if quantity > 127:
+                quantity -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            quantity = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        fee = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < fee < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            fee = d[i]
+            if fee > 127:
+                fee -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            fee = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < fee < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
         if n & 129:
@@ -1871,13 +2050,19 @@ class Fill(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            arrival_mid = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < arrival_mid < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                arrival_mid = d[i]
+                if arrival_mid > 127:
+                    arrival_mid -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                arrival_mid = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < arrival_mid < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         best_single_price: int | None = None
         i += 1
         if d[i - 1]:
@@ -1885,13 +2070,19 @@ class Fill(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            best_single_price = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < best_single_price < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                best_single_price = d[i]
+                if best_single_price > 127:
+                    best_single_price -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                best_single_price = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < best_single_price < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         venue_at, i = to_time(d, i)
         at, i = to_time(d, i)
         return cls(
@@ -2020,67 +2211,109 @@ class Instrument(Record, frozen=True, kw_only=True):
         i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        tick = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < tick < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            tick = d[i]
+            if tick > 127:
+                tick -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            tick = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < tick < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        lot = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < lot < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            lot = d[i]
+            if lot > 127:
+                lot -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            lot = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < lot < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        min_quantity = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < min_quantity < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            min_quantity = d[i]
+            if min_quantity > 127:
+                min_quantity -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            min_quantity = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < min_quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        max_quantity = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < max_quantity < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            max_quantity = d[i]
+            if max_quantity > 127:
+                max_quantity -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            max_quantity = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < max_quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        min_notional = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < min_notional < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            min_notional = d[i]
+            if min_notional > 127:
+                min_notional -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            min_notional = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < min_notional < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        maker_fee = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < maker_fee < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            maker_fee = d[i]
+            if maker_fee > 127:
+                maker_fee -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            maker_fee = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < maker_fee < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        taker_fee = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < taker_fee < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            taker_fee = d[i]
+            if taker_fee > 127:
+                taker_fee -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            taker_fee = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < taker_fee < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         status = _INSTRUMENT_STATUS_AT[d[i]]
         i += 1
         at, i = to_time(d, i)
@@ -2169,13 +2402,19 @@ class ModifyOrder(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            quantity = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                quantity = d[i]
+                if quantity > 127:
+                    quantity -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                quantity = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         price: int | None = None
         i += 1
         if d[i - 1]:
@@ -2183,13 +2422,19 @@ class ModifyOrder(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            price = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                price = d[i]
+                if price > 127:
+                    price -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                price = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         stop_price: int | None = None
         i += 1
         if d[i - 1]:
@@ -2197,13 +2442,19 @@ class ModifyOrder(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            stop_price = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < stop_price < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                stop_price = d[i]
+                if stop_price > 127:
+                    stop_price -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                stop_price = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < stop_price < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         scheduled_at: int | None = None
         i += 1
         if d[i - 1]:
@@ -2432,40 +2683,64 @@ class BalanceChange(Record, frozen=True, kw_only=True):
         i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        available_delta = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < available_delta < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            available_delta = d[i]
+            if available_delta > 127:
+                available_delta -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            available_delta = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < available_delta < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        locked_delta = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < locked_delta < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            locked_delta = d[i]
+            if locked_delta > 127:
+                locked_delta -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            locked_delta = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < locked_delta < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        available = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < available < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            available = d[i]
+            if available > 127:
+                available -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            available = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < available < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        locked = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < locked < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            locked = d[i]
+            if locked > 127:
+                locked -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            locked = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < locked < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         owed_delta: int | None = None
         i += 1
         if d[i - 1]:
@@ -2473,13 +2748,19 @@ class BalanceChange(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            owed_delta = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < owed_delta < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                owed_delta = d[i]
+                if owed_delta > 127:
+                    owed_delta -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                owed_delta = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < owed_delta < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         owed: int | None = None
         i += 1
         if d[i - 1]:
@@ -2487,13 +2768,19 @@ class BalanceChange(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            owed = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < owed < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                owed = d[i]
+                if owed > 127:
+                    owed -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                owed = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < owed < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         held_delta: int | None = None
         i += 1
         if d[i - 1]:
@@ -2501,13 +2788,19 @@ class BalanceChange(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            held_delta = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < held_delta < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                held_delta = d[i]
+                if held_delta > 127:
+                    held_delta -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                held_delta = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < held_delta < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         held: int | None = None
         i += 1
         if d[i - 1]:
@@ -2515,13 +2808,19 @@ class BalanceChange(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            held = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < held < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                held = d[i]
+                if held > 127:
+                    held -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                held = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < held < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         return cls(
             asset=asset,
             available_delta=available_delta,
@@ -2708,13 +3007,19 @@ class OrderEvent(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            quantity = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                quantity = d[i]
+                if quantity > 127:
+                    quantity -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                quantity = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         price: int | None = None
         i += 1
         if d[i - 1]:
@@ -2722,31 +3027,49 @@ class OrderEvent(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
+            if n == 2:
+                price = d[i]
+                if price > 127:
+                    price -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                price = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
+        n = d[i]
+        i += 1
+        if n == 2:
+            filled = d[i]
+            if filled > 127:
+                filled -= 256
+            i += 1
+        else:
             if n & 129:
                 n, i = length(d, i)
             j = i + (n >> 1)
-            price = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+            filled = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < filled < MAX_MONEY:
                 raise ValueError("a decimal that does not fit decimal(20,8)")
             i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        filled = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < filled < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
-        n = d[i]
-        i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        filled_quote = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < filled_quote < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            filled_quote = d[i]
+            if filled_quote > 127:
+                filled_quote -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            filled_quote = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < filled_quote < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
         if n & 129:
@@ -2863,13 +3186,19 @@ class OrderEvent(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            stop_price = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < stop_price < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                stop_price = d[i]
+                if stop_price > 127:
+                    stop_price -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                stop_price = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < stop_price < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         scheduled_at: int | None = None
         i += 1
         if d[i - 1]:
@@ -3010,31 +3339,49 @@ class ChildState(Record, frozen=True, kw_only=True):
         i += 1
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        quantity = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            quantity = d[i]
+            if quantity > 127:
+                quantity -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            quantity = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        price = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            price = d[i]
+            if price > 127:
+                price -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            price = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        filled = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < filled < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            filled = d[i]
+            if filled > 127:
+                filled -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            filled = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < filled < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         expected: int | None = None
         i += 1
         if d[i - 1]:
@@ -3042,13 +3389,19 @@ class ChildState(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            expected = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < expected < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                expected = d[i]
+                if expected > 127:
+                    expected -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                expected = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < expected < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         trades_: list[str] = []
         n, i = long(d, i)
         while n:
@@ -3135,13 +3488,19 @@ class Change(Record, frozen=True, kw_only=True):
     def read(cls, d: bytes, i: int) -> tuple[Change, int]:
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        quantity = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            quantity = d[i]
+            if quantity > 127:
+                quantity -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            quantity = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         price: int | None = None
         i += 1
         if d[i - 1]:
@@ -3149,31 +3508,49 @@ class Change(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
+            if n == 2:
+                price = d[i]
+                if price > 127:
+                    price -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                price = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
+        n = d[i]
+        i += 1
+        if n == 2:
+            protection = d[i]
+            if protection > 127:
+                protection -= 256
+            i += 1
+        else:
             if n & 129:
                 n, i = length(d, i)
             j = i + (n >> 1)
-            price = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+            protection = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < protection < MAX_MONEY:
                 raise ValueError("a decimal that does not fit decimal(20,8)")
             i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        protection = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < protection < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
-        n = d[i]
-        i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        fee_rate = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < fee_rate < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            fee_rate = d[i]
+            if fee_rate > 127:
+                fee_rate -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            fee_rate = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < fee_rate < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         expires_at: int | None = None
         i += 1
         if d[i - 1]:
@@ -3363,13 +3740,19 @@ class OrderRecord(Record, frozen=True, kw_only=True):
         i += 1
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        quantity = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            quantity = d[i]
+            if quantity > 127:
+                quantity -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            quantity = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         price: int | None = None
         i += 1
         if d[i - 1]:
@@ -3377,40 +3760,64 @@ class OrderRecord(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
+            if n == 2:
+                price = d[i]
+                if price > 127:
+                    price -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                price = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
+        n = d[i]
+        i += 1
+        if n == 2:
+            protection = d[i]
+            if protection > 127:
+                protection -= 256
+            i += 1
+        else:
             if n & 129:
                 n, i = length(d, i)
             j = i + (n >> 1)
-            price = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+            protection = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < protection < MAX_MONEY:
                 raise ValueError("a decimal that does not fit decimal(20,8)")
             i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        protection = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < protection < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            filled = d[i]
+            if filled > 127:
+                filled -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            filled = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < filled < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        filled = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < filled < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
-        n = d[i]
-        i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        filled_quote = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < filled_quote < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            filled_quote = d[i]
+            if filled_quote > 127:
+                filled_quote -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            filled_quote = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < filled_quote < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
         if n & 129:
@@ -3420,22 +3827,34 @@ class OrderRecord(Record, frozen=True, kw_only=True):
         i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        locked = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < locked < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            locked = d[i]
+            if locked > 127:
+                locked -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            locked = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < locked < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        fee_rate = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < fee_rate < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            fee_rate = d[i]
+            if fee_rate > 127:
+                fee_rate -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            fee_rate = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < fee_rate < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         children_: list[ChildState] = []
         n, i = long(d, i)
         while n:
@@ -3450,13 +3869,19 @@ class OrderRecord(Record, frozen=True, kw_only=True):
         i += 1
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        unrouted = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < unrouted < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            unrouted = d[i]
+            if unrouted > 127:
+                unrouted -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            unrouted = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < unrouted < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
         if n & 129:
@@ -3477,13 +3902,19 @@ class OrderRecord(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            arrival_mid = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < arrival_mid < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                arrival_mid = d[i]
+                if arrival_mid > 127:
+                    arrival_mid -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                arrival_mid = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < arrival_mid < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         best_single_price: int | None = None
         i += 1
         if d[i - 1]:
@@ -3491,13 +3922,19 @@ class OrderRecord(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            best_single_price = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < best_single_price < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                best_single_price = d[i]
+                if best_single_price > 127:
+                    best_single_price -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                best_single_price = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < best_single_price < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         sent_at, i = to_time(d, i)
         accepted_at, i = to_time(d, i)
         n = d[i]
@@ -3513,13 +3950,19 @@ class OrderRecord(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            stop_price = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < stop_price < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                stop_price = d[i]
+                if stop_price > 127:
+                    stop_price -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                stop_price = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < stop_price < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         scheduled_at: int | None = None
         i += 1
         if d[i - 1]:
@@ -3553,13 +3996,19 @@ class OrderRecord(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            quote_amount = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < quote_amount < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                quote_amount = d[i]
+                if quote_amount > 127:
+                    quote_amount -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                quote_amount = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < quote_amount < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         algo: Algo | None = None
         i += 1
         if d[i - 1]:
@@ -3596,13 +4045,19 @@ class OrderRecord(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            visible = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < visible < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                visible = d[i]
+                if visible > 127:
+                    visible -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                visible = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < visible < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         asked: int | None = None
         i += 1
         if d[i - 1]:
@@ -3610,13 +4065,19 @@ class OrderRecord(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            asked = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < asked < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                asked = d[i]
+                if asked > 127:
+                    asked -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                asked = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < asked < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         released: int | None = None
         i += 1
         if d[i - 1]:
@@ -3624,13 +4085,19 @@ class OrderRecord(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            released = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < released < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                released = d[i]
+                if released > 127:
+                    released -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                released = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < released < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         started_at: int | None = None
         i += 1
         if d[i - 1]:
@@ -3908,13 +4375,19 @@ class PlaceOrder(Record, frozen=True, kw_only=True):
         i += 1
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        quantity = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            quantity = d[i]
+            if quantity > 127:
+                quantity -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            quantity = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         price: int | None = None
         i += 1
         if d[i - 1]:
@@ -3922,13 +4395,19 @@ class PlaceOrder(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            price = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                price = d[i]
+                if price > 127:
+                    price -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                price = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         stop_price: int | None = None
         i += 1
         if d[i - 1]:
@@ -3936,13 +4415,19 @@ class PlaceOrder(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            stop_price = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < stop_price < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                stop_price = d[i]
+                if stop_price > 127:
+                    stop_price -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                stop_price = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < stop_price < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         scheduled_at: int | None = None
         i += 1
         if d[i - 1]:
@@ -3977,13 +4462,19 @@ class PlaceOrder(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            quote_amount = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < quote_amount < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                quote_amount = d[i]
+                if quote_amount > 127:
+                    quote_amount -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                quote_amount = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < quote_amount < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         algo: Algo | None = None
         i += 1
         if d[i - 1]:
@@ -4020,13 +4511,19 @@ class PlaceOrder(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            visible = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < visible < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                visible = d[i]
+                if visible > 127:
+                    visible -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                visible = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < visible < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         return cls(
             account_id=account_id,
             client_order_id=client_order_id,
@@ -4104,31 +4601,49 @@ class VenuePosition(Record, frozen=True, kw_only=True):
         i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        quantity = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            quantity = d[i]
+            if quantity > 127:
+                quantity -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            quantity = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        cost = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < cost < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            cost = d[i]
+            if cost > 127:
+                cost -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            cost = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < cost < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        realised = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < realised < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            realised = d[i]
+            if realised > 127:
+                realised -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            realised = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < realised < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         return cls(
             venue=venue,
             quantity=quantity,
@@ -4181,31 +4696,49 @@ class Position(Record, frozen=True, kw_only=True):
     def read(cls, d: bytes, i: int) -> tuple[Position, int]:
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        quantity = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            quantity = d[i]
+            if quantity > 127:
+                quantity -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            quantity = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        cost = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < cost < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            cost = d[i]
+            if cost > 127:
+                cost -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            cost = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < cost < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        realised = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < realised < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            realised = d[i]
+            if realised > 127:
+                realised -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            realised = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < realised < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         venues_: list[VenuePosition] = []
         n, i = long(d, i)
         while n:
@@ -4290,13 +4823,19 @@ class Quote(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            bid = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < bid < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                bid = d[i]
+                if bid > 127:
+                    bid -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                bid = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < bid < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         bid_quantity: int | None = None
         i += 1
         if d[i - 1]:
@@ -4304,13 +4843,19 @@ class Quote(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            bid_quantity = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < bid_quantity < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                bid_quantity = d[i]
+                if bid_quantity > 127:
+                    bid_quantity -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                bid_quantity = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < bid_quantity < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         bid_venue: str | None = None
         i += 1
         if d[i - 1]:
@@ -4330,13 +4875,19 @@ class Quote(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            ask = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < ask < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                ask = d[i]
+                if ask > 127:
+                    ask -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                ask = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < ask < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         ask_quantity: int | None = None
         i += 1
         if d[i - 1]:
@@ -4344,13 +4895,19 @@ class Quote(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            ask_quantity = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < ask_quantity < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                ask_quantity = d[i]
+                if ask_quantity > 127:
+                    ask_quantity -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                ask_quantity = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < ask_quantity < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         ask_venue: str | None = None
         i += 1
         if d[i - 1]:
@@ -4500,33 +5057,51 @@ class PlannedChild(Record, frozen=True, kw_only=True):
         i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        price = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            price = d[i]
+            if price > 127:
+                price -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            price = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        quantity = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            quantity = d[i]
+            if quantity > 127:
+                quantity -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            quantity = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         time_in_force = _TIME_IN_FORCE_AT[d[i]]
         i += 1
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        expected_fee = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < expected_fee < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            expected_fee = d[i]
+            if expected_fee > 127:
+                expected_fee -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            expected_fee = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < expected_fee < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         expected_price: int | None = None
         i += 1
         if d[i - 1]:
@@ -4534,13 +5109,19 @@ class PlannedChild(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            expected_price = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < expected_price < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                expected_price = d[i]
+                if expected_price > 127:
+                    expected_price -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                expected_price = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < expected_price < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         return cls(
             child_id=child_id,
             venue=venue,
@@ -4615,49 +5196,79 @@ class Candidate(Record, frozen=True, kw_only=True):
         i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        score = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < score < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            score = d[i]
+            if score > 127:
+                score -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            score = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < score < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        price_score = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < price_score < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            price_score = d[i]
+            if price_score > 127:
+                price_score -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            price_score = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < price_score < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        latency_score = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < latency_score < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            latency_score = d[i]
+            if latency_score > 127:
+                latency_score -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            latency_score = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < latency_score < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        reliability_score = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < reliability_score < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            reliability_score = d[i]
+            if reliability_score > 127:
+                reliability_score -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            reliability_score = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < reliability_score < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        liquidity_score = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < liquidity_score < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            liquidity_score = d[i]
+            if liquidity_score > 127:
+                liquidity_score -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            liquidity_score = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < liquidity_score < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         average_price: int | None = None
         i += 1
         if d[i - 1]:
@@ -4665,22 +5276,34 @@ class Candidate(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
+            if n == 2:
+                average_price = d[i]
+                if average_price > 127:
+                    average_price -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                average_price = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < average_price < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
+        n = d[i]
+        i += 1
+        if n == 2:
+            filled = d[i]
+            if filled > 127:
+                filled -= 256
+            i += 1
+        else:
             if n & 129:
                 n, i = length(d, i)
             j = i + (n >> 1)
-            average_price = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < average_price < MAX_MONEY:
+            filled = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < filled < MAX_MONEY:
                 raise ValueError("a decimal that does not fit decimal(20,8)")
             i = j
-        n = d[i]
-        i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        filled = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < filled < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
         return cls(
             venue=venue,
             eligible=eligible,
@@ -4804,13 +5427,19 @@ class RoutePlan(Record, frozen=True, kw_only=True):
         children = tuple(children_)
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        unrouted = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < unrouted < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            unrouted = d[i]
+            if unrouted > 127:
+                unrouted -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            unrouted = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < unrouted < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
         if n & 129:
@@ -4835,13 +5464,19 @@ class RoutePlan(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            arrival_mid = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < arrival_mid < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                arrival_mid = d[i]
+                if arrival_mid > 127:
+                    arrival_mid -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                arrival_mid = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < arrival_mid < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         average_price: int | None = None
         i += 1
         if d[i - 1]:
@@ -4849,13 +5484,19 @@ class RoutePlan(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            average_price = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < average_price < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                average_price = d[i]
+                if average_price > 127:
+                    average_price -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                average_price = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < average_price < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         best_single_venue: str | None = None
         i += 1
         if d[i - 1]:
@@ -4875,13 +5516,19 @@ class RoutePlan(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            best_single_price = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < best_single_price < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                best_single_price = d[i]
+                if best_single_price > 127:
+                    best_single_price -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                best_single_price = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < best_single_price < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         planned_at, i = to_time(d, i)
         side: Side | None = None
         i += 1
@@ -4897,13 +5544,19 @@ class RoutePlan(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            quantity = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                quantity = d[i]
+                if quantity > 127:
+                    quantity -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                quantity = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         return cls(
             order_id=order_id,
             account_id=account_id,
@@ -4963,13 +5616,19 @@ class RoutePlan(Record, frozen=True, kw_only=True):
         children = tuple(children_)
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        unrouted = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < unrouted < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            unrouted = d[i]
+            if unrouted > 127:
+                unrouted -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            unrouted = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < unrouted < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
         if n & 129:
@@ -5053,13 +5712,19 @@ class RoutePlan(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            arrival_mid = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < arrival_mid < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                arrival_mid = d[i]
+                if arrival_mid > 127:
+                    arrival_mid -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                arrival_mid = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < arrival_mid < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         i += 1
         if d[i - 1]:
             if d[i - 1] != 2:
@@ -5087,13 +5752,19 @@ class RoutePlan(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            best_single_price = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < best_single_price < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                best_single_price = d[i]
+                if best_single_price > 127:
+                    best_single_price -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                best_single_price = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < best_single_price < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         planned_at, i = to_time(d, i)
         i += 1
         if d[i - 1]:
@@ -5228,22 +5899,34 @@ class RouteRequest(Record, frozen=True, kw_only=True):
         i += 1
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        quantity = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            quantity = d[i]
+            if quantity > 127:
+                quantity -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            quantity = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        price = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            price = d[i]
+            if price > 127:
+                price -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            price = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
         if n < 128:
@@ -5258,13 +5941,19 @@ class RouteRequest(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            stop_price = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < stop_price < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                stop_price = d[i]
+                if stop_price > 127:
+                    stop_price -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                stop_price = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < stop_price < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         expires_at: int | None = None
         i += 1
         if d[i - 1]:
@@ -5427,13 +6116,19 @@ class RouteStatus(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            price = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                price = d[i]
+                if price > 127:
+                    price -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                price = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         n = d[i]
         i += 1
         if n & 129:
@@ -5603,13 +6298,19 @@ class SetLimits(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            max_quantity = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < max_quantity < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                max_quantity = d[i]
+                if max_quantity > 127:
+                    max_quantity -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                max_quantity = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < max_quantity < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         max_notional: int | None = None
         i += 1
         if d[i - 1]:
@@ -5617,13 +6318,19 @@ class SetLimits(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            max_notional = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < max_notional < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                max_notional = d[i]
+                if max_notional > 127:
+                    max_notional -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                max_notional = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < max_notional < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         collar: int | None = None
         i += 1
         if d[i - 1]:
@@ -5631,13 +6338,19 @@ class SetLimits(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            collar = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < collar < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                collar = d[i]
+                if collar > 127:
+                    collar -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                collar = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < collar < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         max_open_orders: int | None = None
         i += 1
         if d[i - 1]:
@@ -5656,13 +6369,19 @@ class SetLimits(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            max_day_notional = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < max_day_notional < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                max_day_notional = d[i]
+                if max_day_notional > 127:
+                    max_day_notional -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                max_day_notional = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < max_day_notional < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         max_account_position: int | None = None
         i += 1
         if d[i - 1]:
@@ -5670,13 +6389,19 @@ class SetLimits(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            max_account_position = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < max_account_position < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                max_account_position = d[i]
+                if max_account_position > 127:
+                    max_account_position -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                max_account_position = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < max_account_position < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         max_positions: tuple[AssetAmount, ...] | None = None
         i += 1
         if d[i - 1]:
@@ -5833,22 +6558,34 @@ class Trade(Record, frozen=True, kw_only=True):
         i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        price = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            price = d[i]
+            if price > 127:
+                price -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            price = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < price < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        quantity = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            quantity = d[i]
+            if quantity > 127:
+                quantity -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            quantity = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < quantity < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         side: Side | None = None
         i += 1
         if d[i - 1]:
@@ -6043,13 +6780,19 @@ class Transfer(Record, frozen=True, kw_only=True):
         i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        amount = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < amount < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            amount = d[i]
+            if amount > 127:
+                amount -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            amount = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < amount < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         sent_at, i = to_time(d, i)
         return cls(
             transfer_id=transfer_id,
@@ -6186,13 +6929,19 @@ class VenueAlert(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            expected = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < expected < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                expected = d[i]
+                if expected > 127:
+                    expected -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                expected = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < expected < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         found: int | None = None
         i += 1
         if d[i - 1]:
@@ -6200,13 +6949,19 @@ class VenueAlert(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             n = d[i]
             i += 1
-            if n & 129:
-                n, i = length(d, i)
-            j = i + (n >> 1)
-            found = int.from_bytes(d[i:j], "big", signed=True)
-            if n > 16 and not -MAX_MONEY < found < MAX_MONEY:
-                raise ValueError("a decimal that does not fit decimal(20,8)")
-            i = j
+            if n == 2:
+                found = d[i]
+                if found > 127:
+                    found -= 256
+                i += 1
+            else:
+                if n & 129:
+                    n, i = length(d, i)
+                j = i + (n >> 1)
+                found = from_bytes(d[i:j], "big", signed=True)
+                if n > 16 and not -MAX_MONEY < found < MAX_MONEY:
+                    raise ValueError("a decimal that does not fit decimal(20,8)")
+                i = j
         symbol: str | None = None
         i += 1
         if d[i - 1]:
@@ -6340,22 +7095,34 @@ class VenueBalance(Record, frozen=True, kw_only=True):
         i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        free = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < free < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            free = d[i]
+            if free > 127:
+                free -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            free = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < free < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        locked = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < locked < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            locked = d[i]
+            if locked > 127:
+                locked -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            locked = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < locked < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         at, i = to_time(d, i)
         return cls(
             venue=venue,
@@ -6436,13 +7203,19 @@ class VenueHealth(Record, frozen=True, kw_only=True):
             latency_us, i = long(d, i - 1)
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        success_rate = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < success_rate < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            success_rate = d[i]
+            if success_rate > 127:
+                success_rate -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            success_rate = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < success_rate < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         n = d[i]
         i += 1
         if n & 129:
@@ -6500,13 +7273,19 @@ class VenueHolding(Record, frozen=True, kw_only=True):
         i = j
         n = d[i]
         i += 1
-        if n & 129:
-            n, i = length(d, i)
-        j = i + (n >> 1)
-        amount = int.from_bytes(d[i:j], "big", signed=True)
-        if n > 16 and not -MAX_MONEY < amount < MAX_MONEY:
-            raise ValueError("a decimal that does not fit decimal(20,8)")
-        i = j
+        if n == 2:
+            amount = d[i]
+            if amount > 127:
+                amount -= 256
+            i += 1
+        else:
+            if n & 129:
+                n, i = length(d, i)
+            j = i + (n >> 1)
+            amount = from_bytes(d[i:j], "big", signed=True)
+            if n > 16 and not -MAX_MONEY < amount < MAX_MONEY:
+                raise ValueError("a decimal that does not fit decimal(20,8)")
+            i = j
         sure = BOOLEANS[d[i]]
         i += 1
         return cls(

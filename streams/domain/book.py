@@ -76,28 +76,32 @@ class Ladder:
             raise BadLevel("a level has no positive price or a negative quantity")
         self._keys, self._quantities = keys, _packed(amounts)
 
-    def apply(self, levels: Iterable[Level]) -> None:
+    def apply(self, levels: Sequence[Level]) -> None:
         """Set levels; quantity 0 deletes one. Raises `BadLevel`, the ladder being half changed then."""
-        quantities, keys, sign, end = self._quantities, self._keys, self._sign, len(self._keys)
-        for level in levels:
-            key, quantity = sign * level.price, level.quantity
-            at = bisect_left(keys, key)
-            if quantity > MAX_PACKED and not isinstance(quantities, list):
-                quantities = self._quantities = list(quantities)
-            if at < end and keys[at] == key:
-                if quantity > 0:
-                    quantities[at] = quantity
-                    continue
-                if not quantity:
-                    del keys[at], quantities[at]
-                    end -= 1
-                    continue
-            if quantity < 0 or key * sign <= 0:
-                raise BadLevel(f"{level.quantity} at {level.price} cannot be")
-            if quantity:
-                keys.insert(at, key)
-                quantities.insert(at, quantity)
-                end += 1
+        quantities, keys, bids, end = self._quantities, self._keys, self._sign > 0, len(self._keys)
+        try:
+            for level in levels:
+                price = level.price
+                quantity = level.quantity
+                key = price if bids else -price
+                at = bisect_left(keys, key)
+                if at < end and keys[at] == key:
+                    if quantity > 0:
+                        quantities[at] = quantity
+                    elif quantity:
+                        raise BadLevel(f"{quantity} at {price} cannot be")
+                    else:
+                        del keys[at], quantities[at]
+                        end -= 1
+                elif quantity > 0 < price:
+                    quantities.insert(at, quantity)
+                    keys.insert(at, key)
+                    end += 1
+                elif quantity or price <= 0:
+                    raise BadLevel(f"{quantity} at {price} cannot be")
+        except OverflowError:  # of a quantity that eight bytes do not hold; setting those before it again changes nothing
+            self._quantities = list(quantities)
+            self.apply(levels)
 
 
 def _packed(quantities: list[int]) -> array[int] | list[int]:

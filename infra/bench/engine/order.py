@@ -21,6 +21,7 @@ from schemas.binary import (
     TEXTS,
     TIMES,
     bytes_,
+    from_bytes,
     length,
     long,
     money,
