@@ -102,7 +102,9 @@ class Kind:
     wire: str
     skip: tuple[str, ...]
     many: bool = False
-    inline: tuple[str, tuple[str, ...]] | None = None  # of a record `IN_MASSES`: `pieces` as one, and `read`, without a call
+    inline: tuple[str, tuple[str, ...]] | None = (
+        None  # of a record `IN_MASSES`: `pieces` as one, and `read`, without a call
+    )
 
     @property
     def whole(self) -> str:

@@ -282,7 +282,7 @@ class Connector:
                     log.error("child %s: venue %s is not configured here", child_id, state.child.venue)
                     continue
                 child = desk.children[child_id] = Child(child_id, owner, state)
-                desk.adapter.know(child_id, state.venue_order_id)
+                desk.adapter.know(child_id, state.venue_order_id, state.claimed_at)
                 if state.phase in (ExecutionPhase.CLAIMED, ExecutionPhase.UNKNOWN):
                     self._spawn(desk.recover(child))
                 if state.cancel_at is not None:

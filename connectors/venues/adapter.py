@@ -201,8 +201,11 @@ class VenueAdapter(ABC):
         """Whether a client order id at the venue looks like one that we give. Others' may, too."""
         return CHILD_ID.fullmatch(client_id) is not None
 
-    def know(self, child_id: str, venue_order_id: str | None = None) -> None:  # noqa: B027  # not every adapter needs it
-        """A child that a former process may have sent, and the venue's id of it where it is known: the stream may tell of it."""
+    def know(  # noqa: B027  # not every adapter needs it
+        self, child_id: str, venue_order_id: str | None = None, sent_at: int | None = None
+    ) -> None:
+        """A child that a former process may have sent, not before `sent_at` (microseconds), and the venue's id of it where it is known: the
+        stream may tell of it."""
 
     def forget(self, child_id: str) -> None:  # noqa: B027  # not every adapter needs it
         """A child that nothing more is to be heard of."""

@@ -113,10 +113,13 @@ class NewOrder:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """An order, by our id on the wire, the exchange's own, or both."""
+    """An order, by our id on the wire, the exchange's own, or both. `since`, `until` (ms): it was not made before or after, so that a
+    listing may be of that time alone."""
 
     client_id: str | None = None
     venue_id: str | None = None
+    since: int | None = None
+    until: int | None = None
 
     @property
     def either(self) -> str:
@@ -257,6 +260,8 @@ class Dialect:
     settle_seconds: ClassVar[float] = 2.0
     # the same where the key signs with a shared secret, if that differs
     settle_shared: ClassVar[float | None] = None
+    # an exchange that refuses what was signed so long before or after its own time; None: it does not look, or not surely
+    taken_within_ms: ClassVar[int | None] = None
     # how long after an order's end it is still found by our id, where that is known to be bounded
     remembers_seconds: ClassVar[float | None] = None
     quirks: ClassVar[tuple[str, ...]] = ()

@@ -53,6 +53,7 @@ log = logging.getLogger(__name__)
 
 TICK_SIZE = 4  # ccxt's name for steps, as against digits
 PAGES = 50  # of one listing
+CLOCKS_APART_MS = 600_000  # more than the exchange's clock and ours ever are
 More = Callable[[Send, object, Sequence[Any]], Send | None]
 
 
@@ -107,6 +108,9 @@ class DialectAdapter(VenueAdapter):
         self._children: dict[str, str] = {}  # our id on the wire -> child id
         self._venue_ids: dict[str, str] = {}  # child id -> the exchange's id
         self._owners: dict[str, str] = {}  # the exchange's id -> child id
+        self._when: dict[
+            str, tuple[int, int | None]
+        ] = {}  # child id -> ms from and to which the exchange may have made it
         self._runner = self._stream_runner()
 
     # ---- asking
@@ -219,12 +223,14 @@ class DialectAdapter(VenueAdapter):
     def _named(self, child_id: str) -> Named:
         wire = self.dialect.client_ids.of(child_id)
         self._children[wire] = child_id
-        return Named(wire, self._venue_ids.get(child_id))
+        return Named(wire, self._venue_ids.get(child_id), *self._when.get(child_id, ()))
 
     def ours(self, client_id: str) -> bool:
         return self.dialect.client_ids.ours(client_id)
 
-    def know(self, child_id: str, venue_order_id: str | None = None) -> None:
+    def know(self, child_id: str, venue_order_id: str | None = None, sent_at: int | None = None) -> None:
+        if sent_at is not None:
+            self._when[child_id] = (sent_at // 1000 - CLOCKS_APART_MS, None)
         self._named(child_id)
         if venue_order_id:
             self._called(child_id, venue_order_id)
@@ -232,6 +238,7 @@ class DialectAdapter(VenueAdapter):
     def forget(self, child_id: str) -> None:
         self._children.pop(self.dialect.client_ids.of(child_id), None)
         self._owners.pop(self._venue_ids.pop(child_id, ""), None)
+        self._when.pop(child_id, None)
 
     def _called(self, child_id: str, venue_id: str) -> None:
         self._venue_ids[child_id], self._owners[venue_id] = venue_id, child_id
@@ -271,6 +278,9 @@ class DialectAdapter(VenueAdapter):
         return found
 
     async def place(self, child: ChildOrder, signed_at: int | None = None) -> Outcome:
+        now, within = self.now_ms(), self.dialect.taken_within_ms
+        since, _ = self._when.get(child.child_id, (now - (within or CLOCKS_APART_MS), None))
+        self._when[child.child_id] = since, now + within if within else None
         try:
             raw = await self.ask(
                 self.dialect.create(self._order(child), self._context(signed_at)), Call.CREATE, signed_at

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from ccxt.base import errors
+from children import CHILD as ORDER
 from venue_answers import ANSWERS, FEES, MS, PRICES, QUANTITIES, Says
 from venue_calls import SECRET
 
@@ -17,7 +20,7 @@ from connectors.venues import fees
 from connectors.venues.adapter import VenueAdapter, VenueConfig
 from connectors.venues.dialect import Context, Pair
 from connectors.venues.exchanges import DIALECTS
-from connectors.venues.generic import PAGES, DialectAdapter
+from connectors.venues.generic import CLOCKS_APART_MS, PAGES, DialectAdapter
 from connectors.venues.outcomes import Listing, NotFound, OrderView, Unknown, VenueOrderStatus, VenueTrade
 from connectors.venues.registry import adapter
 from connectors.venues.units import SCALE, units
@@ -408,6 +411,39 @@ async def test_an_order_is_asked_for_by_the_exchanges_id_where_it_is_known(rig: 
     rig.it.forget(CHILD)
     await rig.it.query(BTC, CHILD)
     assert not part or part not in str(rig.asked[-1].url)
+
+
+@pytest.mark.parametrize("rig", ["coinbase", "bitfinex"], indirect=True)
+async def test_an_order_that_only_a_listing_has_is_looked_for_since_it_was_sent(rig: Rig) -> None:
+    def since() -> Any:
+        if rig.exchange == "coinbase":
+            return rig.asked[-1].url.params.get("start_date")
+        return json.loads(rig.asked[-1].content).get("start")
+
+    nothing = {"orders": [], "has_next": False} if rig.exchange == "coinbase" else []
+    rig.answers = {"/orders": nothing}
+    await rig.it.query(BTC, CHILD)
+    assert since() is None
+    rig.it.know(CHILD, None, MS * 1000)
+    assert await rig.it.query(BTC, CHILD) == NotFound()
+    early = MS - CLOCKS_APART_MS
+    text = datetime.fromtimestamp(early / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{early % 1000:03}Z"
+    assert since() == (text if rig.exchange == "coinbase" else early)
+    assert rig.exchange == "bitfinex" or "end_date" not in rig.asked[-1].url.params
+
+
+@pytest.mark.parametrize("rig", ["coinbase"], indirect=True)
+async def test_an_order_that_was_taken_in_its_time_or_never_is_looked_for_there(rig: Rig) -> None:
+    """Also when it was sent once more: from the first time to the last."""
+    adapter_: Any = rig.it
+    rig.answers = {"/orders": {"success": False, "error_response": {"error": "INSUFFICIENT_FUND"}}}
+    for now in (MS, MS + 500_000):
+        adapter_.now_ms = lambda now=now: now
+        await rig.it.place(msgspec.structs.replace(ORDER, child_id=CHILD, price=10**10, quantity=10**8))
+    rig.answers = {"/orders": {"orders": [], "has_next": False}}
+    assert await rig.it.query(BTC, CHILD) == NotFound()
+    asked = [datetime.fromisoformat(rig.asked[-1].url.params[k]).timestamp() for k in ("start_date", "end_date")]
+    assert asked == [MS / 1000 - 120, MS / 1000 + 500 + 120]
 
 
 @pytest.mark.parametrize("rig", ["gate"], indirect=True)

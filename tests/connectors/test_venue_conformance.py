@@ -17,6 +17,7 @@ from venue_calls import SECRET
 
 from connectors.simulator.budget import Budget
 from connectors.simulator.config import FEES_IN_QUOTE, settings
+from connectors.simulator.dialects import coinbase as coinbase_simulated
 from connectors.simulator.venue import Simulator
 from connectors.venues.adapter import VenueAdapter, VenueConfig, wall_ms
 from connectors.venues.outcomes import (
@@ -545,3 +546,18 @@ async def test_30_the_venues_own_limit(rig: Rig) -> None:
     outcomes = [await rig.venue.place(child(f"c30-{n}", quantity=SCALE // 100)) for n in range(5)]
     assert [o.kind for o in outcomes] == [ACCEPTED] * 3 + [REJECTED] * 2
     assert outcomes[-1].http_status == 429 and venue.budget.report()["orders"]["exceeded"] == 2
+
+
+async def test_31_an_order_behind_more_than_a_page_is_found_and_absence_is_sure(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coinbase_simulated, "PAGE", 3)
+    for n in range(8):
+        await rig.venue.place(child(f"c31-{n}", quantity=SCALE // 100))
+    it = await rig.another()
+    it.know("c31-0", None, wall_ms() * 1000)
+    assert isinstance(await it.query(BTC, "c31-0"), OrderView)
+    assert isinstance(await it.query(BTC, "c31-never"), NotFound)
+    listed = await it.open_orders(BTC)
+    assert not isinstance(listed, Unknown) and (len(listed), listed.partial) == (8, False)
+    await it.close()

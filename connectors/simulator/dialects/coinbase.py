@@ -17,6 +17,7 @@ from connectors.simulator.exchange import Order, Trade, Validity
 from connectors.simulator.rules import Refusal, Rules
 
 WINDOW = 30  # seconds
+PAGE = 1000  # orders
 STATES = {"NEW": "OPEN", "PARTIALLY_FILLED": "OPEN", "FILLED": "FILLED", "CANCELED": "CANCELLED", "EXPIRED": "EXPIRED"}
 CONFIGURATIONS: dict[str, tuple[Validity, bool]] = {
     "limit_limit_gtc": ("GTC", False),
@@ -142,13 +143,24 @@ class Coinbase(Foreign):
         return {"results": results}
 
     def _list(self, account: str, params: Params) -> Any:
+        """The latest first, a page at a time: its cursor is the number of the last that was shown."""
         products, states = params.get("product_ids"), params.get("order_status")
-        orders = [self._row(o) for o in reversed(self.exchange.orders_of(account))]
-        found = [
-            o for o in orders if (not products or o["product_id"] in products) and (not states or o["status"] in states)
-        ]
-        limit = int((params.get("limit") or ["1000"])[0])
-        return {"orders": found[:limit], "has_next": len(found) > limit, "cursor": ""}
+        limit = min(int((params.get("limit") or [PAGE])[0]), PAGE)
+        shown = int((params.get("cursor") or [0])[0] or 0)
+        start = _ms(params["start_date"][0]) if "start_date" in params else 0
+        end = _ms(params["end_date"][0]) if "end_date" in params else 1 << 62
+        found: list[Order] = []
+        for order in reversed(self.exchange.orders_of(account)):
+            if order.created < start:
+                break
+            asked = (not shown or order.number < shown) and order.created < end
+            if not asked or (products and self.market_id(order.rules) not in products):
+                continue
+            if not states or STATES[order.status] in states:
+                if len(found) == limit:
+                    return {"orders": [self._row(o) for o in found], "has_next": True, "cursor": str(found[-1].number)}
+                found.append(order)
+        return {"orders": [self._row(o) for o in found], "has_next": False, "cursor": ""}
 
     def _order(self, account: str, params: Params) -> Any:
         return {"order": self._row(self.named(account, params["order_id"], None))}
@@ -184,7 +196,7 @@ class Coinbase(Foreign):
 
     def _fills(self, account: str, params: Params) -> Any:
         number = (params.get("order_ids") or [None])[0]
-        start = int(params.get("cursor") or 0)
+        start = int((params.get("cursor") or [0])[0] or 0)
         rows = [self._fill(o, t) for o, t in reversed(self.fills(account, number))]
         end = start + 100
         return {"fills": rows[start:end], "cursor": str(end) if end < len(rows) else ""}
@@ -220,3 +232,7 @@ class Coinbase(Foreign):
 
 def _iso(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _ms(iso: str) -> int:
+    return int(datetime.fromisoformat(iso).timestamp() * 1000)

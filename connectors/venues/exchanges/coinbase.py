@@ -1,11 +1,12 @@
 """Coinbase Advanced Trade.
 
 Its time in force is the name of an order's configuration. It cancels and shows orders by its own id alone: ours is found in the
-listing of orders, which is complete where `has_next` is false. A create with an id that is taken answers with the order that has it."""
+listing of orders of the time when it was sent, which is complete where `has_next` is false. A create with an id that is taken answers with the order that has it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from connectors.venues.dialect import (
@@ -44,6 +45,7 @@ class Coinbase(Dialect):
     precision = "quote_increment, base_increment, base_min_size of the product"
     settle_seconds = 120.0  # a JWT's life; a signed timestamp counts for 30 seconds
     settle_shared = 30.0
+    taken_within_ms = 120_000
     pools = (Pool("private", 30, 1), Pool("public", 10, 1, {"*": 0, "book": 1}))
     quirks = (
         "ccxt drops a unified clientOrderId: client_order_id it is",
@@ -94,7 +96,10 @@ class Coinbase(Dialect):
     def fetch(self, pair: Pair, named: Named, context: Context) -> tuple[Send, ...]:
         if named.venue_id:
             return (Send("GET", ("v3", "private"), f"{ORDERS}/historical/{{order_id}}", {"order_id": named.venue_id}),)
-        return (self._list({"product_ids": [self.market_id(pair)], "limit": 1000}),)
+        when: Params = {"start_date": _iso(named.since)} if named.since is not None else {}
+        if named.until is not None:
+            when["end_date"] = _iso(named.until)
+        return (self._list({"product_ids": [self.market_id(pair)], "limit": 1000, **when}),)
 
     def open_orders(self, pair: Pair | None, context: Context) -> Send:
         which: Params = {"product_ids": [self.market_id(pair)]} if pair else {}
@@ -133,3 +138,7 @@ class Coinbase(Dialect):
     def balances(self, raw: object) -> dict[str, tuple[str, str]]:
         rows = self.rows(raw, "accounts")
         return {dig(r, "currency"): (dig(r, "available_balance.value"), dig(r, "hold.value")) for r in rows}
+
+
+def _iso(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
