@@ -29,7 +29,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Two processes, each with a stack of its own: most tests wait for servers, and more would leave these no processor."""
-    return min(2, os.cpu_count() or 1)
+    return int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", min(2, os.cpu_count() or 1)))
 
 
 def _tell(part: str, text: str) -> None:

@@ -114,5 +114,6 @@ class Snapshots:
     async def close(self) -> None:
         for asking in self._asking:
             asking.cancel()
+        await asyncio.gather(*self._asking, return_exceptions=True)
         if self._limiter is not None:
             await self._limiter.close()

@@ -260,8 +260,8 @@ class Dialect:
     settle_seconds: ClassVar[float] = 2.0
     # the same where the key signs with a shared secret, if that differs
     settle_shared: ClassVar[float | None] = None
-    # an exchange that refuses what was signed so long before or after its own time; None: it does not look, or not surely
-    taken_within_ms: ClassVar[int | None] = None
+    # whether it refuses what was signed minutes before or after its own time, so that it took an order then or never
+    looks_at_time: ClassVar[bool] = False
     # how long after an order's end it is still found by our id, where that is known to be bounded
     remembers_seconds: ClassVar[float | None] = None
     quirks: ClassVar[tuple[str, ...]] = ()

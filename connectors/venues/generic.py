@@ -53,7 +53,8 @@ log = logging.getLogger(__name__)
 
 TICK_SIZE = 4  # ccxt's name for steps, as against digits
 PAGES = 50  # of one listing
-CLOCKS_APART_MS = 600_000  # more than the exchange's clock and ours ever are
+LEEWAY_MS = 300_000  # beyond what an exchange that looks at the time of signing may have let pass
+DAY_MS = 86_400_000  # by more than that no clock is set
 More = Callable[[Send, object, Sequence[Any]], Send | None]
 
 
@@ -66,6 +67,10 @@ class _Live(HttpxTransport):
 
     def milliseconds(self) -> int:
         return wall_ms() if self.at_ms is None else self.at_ms
+
+    def seconds(self) -> int:
+        """Coinbase's tokens are of these."""
+        return self.milliseconds() // 1000
 
     def incrementing_nonce(self) -> int:
         """Never the same twice, and in step with the clock, so that several processes may use one key."""
@@ -108,9 +113,8 @@ class DialectAdapter(VenueAdapter):
         self._children: dict[str, str] = {}  # our id on the wire -> child id
         self._venue_ids: dict[str, str] = {}  # child id -> the exchange's id
         self._owners: dict[str, str] = {}  # the exchange's id -> child id
-        self._when: dict[
-            str, tuple[int, int | None]
-        ] = {}  # child id -> ms from and to which the exchange may have made it
+        # child id -> from when to when (ms of the exchange's clock) it may have been taken, where that is sure
+        self._when: dict[str, tuple[int, int | None]] = {}
         self._runner = self._stream_runner()
 
     # ---- asking
@@ -229,8 +233,9 @@ class DialectAdapter(VenueAdapter):
         return self.dialect.client_ids.ours(client_id)
 
     def know(self, child_id: str, venue_order_id: str | None = None, sent_at: int | None = None) -> None:
-        if sent_at is not None:
-            self._when[child_id] = (sent_at // 1000 - CLOCKS_APART_MS, None)
+        if sent_at is not None and self.dialect.looks_at_time:
+            # by our clock as it was then, which may have been set since
+            self._when.setdefault(child_id, (sent_at // 1000 - self._difference - DAY_MS, None))
         self._named(child_id)
         if venue_order_id:
             self._called(child_id, venue_order_id)
@@ -278,9 +283,10 @@ class DialectAdapter(VenueAdapter):
         return found
 
     async def place(self, child: ChildOrder, signed_at: int | None = None) -> Outcome:
-        now, within = self.now_ms(), self.dialect.taken_within_ms
-        since, _ = self._when.get(child.child_id, (now - (within or CLOCKS_APART_MS), None))
-        self._when[child.child_id] = since, now + within if within else None
+        if self.dialect.looks_at_time:
+            at = self.now_ms() if signed_at is None else signed_at
+            since, _ = self._when.get(child.child_id, (at - LEEWAY_MS, None))
+            self._when[child.child_id] = since, at + LEEWAY_MS
         try:
             raw = await self.ask(
                 self.dialect.create(self._order(child), self._context(signed_at)), Call.CREATE, signed_at

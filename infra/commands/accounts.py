@@ -95,7 +95,7 @@ def limits(
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Set limits of an account: what is not named stays as it is, NAME= is as for everybody again. With * everybody's, whole.
+    """Set limits of an account or, with *, of everybody: what is not named stays as it is, NAME= is not set any more.
 
     bestex account limits alice max_open_orders=50 max_notional=100000 position.BTC=10
 
@@ -115,8 +115,6 @@ def limits(
             if not equals:
                 raise ValueError(f"{pair!r} is not NAME=VALUE")
             if not value:
-                if account == "*":
-                    raise ValueError(f"{name} of everybody has nothing to be like")
                 found["unset"] = (*found.get("unset", ()), name)
             elif name in COUNTS:
                 found[name] = int(value)
@@ -136,11 +134,19 @@ def limits(
         record = SetLimits(account_id=account, command_id=f"cli-{secrets.token_hex(6)}", sent_at=now_us(), **found)
         client = client_of(home)
         if account == "*":
-            client.send("risk.defaults", account, record)
+            from infra.marks import latest
+            from streams.domain.transfers import merged, wrong
+
+            if problem := wrong(record):
+                raise ValueError(problem)
+            settings = settings_of(home)
+            addresses = addresses_of(settings)
+            before = latest(settings.kafka_client(addresses.kafka), addresses.registry, "risk.defaults", SetLimits)
+            client.send("risk.defaults", account, merged(before.get(account), record))
             if json:
                 emit({"account_id": account, "kind": "PUBLISHED"})
             else:
-                out().print("everybody's limits are published", highlight=False)
+                out().print(f"everybody: {', '.join(values or ()) or 'no limit changed'}", highlight=False)
             return
         said = next(client.ask("account.limits", account, record, wait), None)
         answered(said, said, {"account_id": account}, wait, json, (EventKind.LIMITS_SET,))

@@ -3,7 +3,7 @@
 Rules:
 
 * a limit is what `SetLimits` last said of the account, else what it says of everybody, else the settings;
-* trading states stack: the whole system, the symbol, the breaker of the symbol, the account; the strictest counts. While HALTED nothing
+* trading states stack: the whole system, the symbol, the breaker of the symbol, everybody, the account; the strictest counts. While HALTED nothing
   new goes out, while REDUCING only sales do (on spot a sale of what is held is what reduces), while HALF_OPEN a market order has half the collar;
   cancels are never judged;
 * what counts over several symbols is counted in the reporting currency, by live quotes (see `fx`); where there is none, the order is denied;
@@ -70,10 +70,15 @@ class Standing(NamedTuple):
         return self.limits[name]
 
     @property
-    def state(self) -> TradingStatus | None:
-        """The account's own trading state, or that of everybody who has none."""
-        own = self.own.state if self.own is not None else None
-        return own if own is not None or self.default is None else self.default.state
+    def states(self) -> list[tuple[TradingStatus, str]]:
+        """The trading states of everybody and of the account, as far as they are set, and whose they are."""
+        of = ((self.default, "everybody"), (self.own, "the account"))
+        return [(said.state, whose) for said, whose in of if said is not None and said.state is not None]
+
+    @property
+    def sanctioned(self) -> bool:
+        """Whether the account, or everybody, is under sanctions."""
+        return any(said is not None and bool(said.sanctioned) for said in (self.own, self.default))
 
 
 _NAMES = (
@@ -139,13 +144,13 @@ def admitted(
 ) -> tuple[RiskSettings, Denial | None]:
     """The settings to assess an order with, and why it may not even be: who asks, and what may be traded now."""
     settings = of.of_order
-    if (of.own is not None and of.own.sanctioned) or (of.default is not None and of.default.sanctioned):
+    if of.sanctioned:
         return settings, Denial(SANCTIONED, "the account is under sanctions")
     least, tier = of.get("min_tier") or 0, (of.own.kyc_tier if of.own is not None else 0) or 0
     if tier < least:
         return settings, Denial(KYC_TIER, f"the account's tier is {tier}, an order needs {least}")
     market, states = order_type in MARKETS, step.world.states
-    found = [(of.state, "the account")] if of.state is not None else []
+    found = of.states
     for scope in ("system", f"symbol|{symbol}", f"breaker|{symbol}") if states else ():
         said = states.get(scope)
         if said is not None and _counts(said, market, step.cause.now):

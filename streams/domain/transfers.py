@@ -64,8 +64,7 @@ def _transfer(step: Step, command: Transfer) -> Denial | None:
         return None
     if any(b.owed for b in balances):
         return Denial(risk.FUNDS_OWED, "the account owes money")
-    own = standing(step).own
-    if own is not None and own.sanctioned:
+    if standing(step).sanctioned:
         return Denial(SANCTIONED, "the account is under sanctions")
     if funds.available(asset) < amount:
         return Denial(risk.INSUFFICIENT_FUNDS, f"{show(funds.available(asset))} {asset} is available")
@@ -78,7 +77,8 @@ def _transfer(step: Step, command: Transfer) -> Denial | None:
 
 def set_limits(step: Step, command: SetLimits) -> None:
     """Of an account's limits, these change."""
-    problem = _problem(command)
+    to_all = command.account_id == EVERYBODY
+    problem = "everybody's limits go to risk.defaults" if to_all else wrong(command)
     if problem:
         step.tell(EventKind.LIMITS_DENIED, INVALID_LIMITS, problem, outcome=True, client_order_id=command.command_id)
         return
@@ -87,7 +87,7 @@ def set_limits(step: Step, command: SetLimits) -> None:
 
 
 def merged(before: SetLimits | None, command: SetLimits) -> SetLimits:
-    """An account's limits after a command: of those it says nothing of, what was. Positions are kept asset by asset."""
+    """An account's or everybody's limits after a command: of those it says nothing of, what was. Positions are kept asset by asset."""
     unset = set(command.unset or ())
     most = {} if before is None else {m.asset: m for m in before.max_positions or ()}
     most |= {m.asset: m for m in command.max_positions or ()}
@@ -100,9 +100,8 @@ def merged(before: SetLimits | None, command: SetLimits) -> SetLimits:
     return msgspec.structs.replace(command, unset=None, **values)
 
 
-def _problem(command: SetLimits) -> str:
-    if command.account_id == EVERYBODY:
-        return "everybody's limits go to risk.defaults"
+def wrong(command: SetLimits) -> str:
+    """What is wrong with what a command says, empty where nothing is."""
     amounts = (
         command.max_quantity,
         command.max_notional,

@@ -277,8 +277,9 @@ class Twin:
         if own.get("kyc_tier", 0) < self.limit(account, "min_tier"):
             return "KYC_TIER"
         holds = [s for s in self.states.values() if (s.until is None or self.now < s.until) and not s.market_only]
-        state = self.limit(account, "state")
-        found = {s.state.value for s in holds} | ({state.value} if state is not None else set())
+        found = {s.state.value for s in holds} | {
+            said["state"].value for said in (own, self.said["*"]) if "state" in said
+        }
         if "HALTED" in found:
             return "HALTED"
         return "REDUCING" if "REDUCING" in found and buy else ""
@@ -361,7 +362,7 @@ class Twin:
         else:
             if known is None or self.owes(t.account_id) or known.get(t.asset, [0])[0] < t.amount:
                 return self.outcomes.append("TRANSFER_DENIED")
-            if self.said.get(t.account_id, {}).get("sanctioned"):
+            if self.said.get(t.account_id, {}).get("sanctioned") or self.said["*"].get("sanctioned"):
                 return self.outcomes.append("TRANSFER_DENIED")
             known[t.asset][0] -= t.amount
             known[t.asset][3] += t.amount if t.kind == "HOLD" else 0

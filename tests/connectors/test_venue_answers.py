@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -13,6 +14,8 @@ import msgspec
 import pytest
 from ccxt.base import errors
 from children import CHILD as ORDER
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from venue_answers import ANSWERS, FEES, MS, PRICES, QUANTITIES, Says
 from venue_calls import SECRET
 
@@ -20,7 +23,7 @@ from connectors.venues import fees
 from connectors.venues.adapter import VenueAdapter, VenueConfig
 from connectors.venues.dialect import Context, Pair
 from connectors.venues.exchanges import DIALECTS
-from connectors.venues.generic import CLOCKS_APART_MS, PAGES, DialectAdapter
+from connectors.venues.generic import LEEWAY_MS, PAGES, DialectAdapter
 from connectors.venues.outcomes import Listing, NotFound, OrderView, Unknown, VenueOrderStatus, VenueTrade
 from connectors.venues.registry import adapter
 from connectors.venues.units import SCALE, units
@@ -42,12 +45,12 @@ Reply = Callable[[httpx.Request], Any]
 class Rig:
     """An adapter whose venue answers by the longest part of the address that is known."""
 
-    def __init__(self, exchange: str) -> None:
+    def __init__(self, exchange: str, secret: str = SECRET) -> None:
         self.exchange, self.dialect = exchange, DIALECTS[exchange]
         self.answers: dict[str, Any] = {}
         self.asked: list[httpx.Request] = []
         self.http = httpx.AsyncClient(transport=httpx.MockTransport(self._answer), trust_env=False)
-        config = VenueConfig("v", exchange, api_key="k", secret=SECRET, password="p", account_id="1")
+        config = VenueConfig("v", exchange, api_key="k", secret=secret, password="p", account_id="1")
         self.it: VenueAdapter = adapter(config, self.http)
         self.it.instruments = {BTC: instrument()}
         ex = self.it._ex  # type: ignore[attr-defined]
@@ -413,37 +416,52 @@ async def test_an_order_is_asked_for_by_the_exchanges_id_where_it_is_known(rig: 
     assert not part or part not in str(rig.asked[-1].url)
 
 
-@pytest.mark.parametrize("rig", ["coinbase", "bitfinex"], indirect=True)
-async def test_an_order_that_only_a_listing_has_is_looked_for_since_it_was_sent(rig: Rig) -> None:
-    def since() -> Any:
-        if rig.exchange == "coinbase":
-            return rig.asked[-1].url.params.get("start_date")
-        return json.loads(rig.asked[-1].content).get("start")
+@pytest.mark.parametrize("rig", ["coinbase"], indirect=True)
+async def test_an_order_is_looked_for_in_the_listing_of_its_time(rig: Rig) -> None:
+    """Between the first time that it was signed and the last, or, after a restart, since the day before it was claimed."""
+    adapter_: Any = rig.it
 
-    nothing = {"orders": [], "has_next": False} if rig.exchange == "coinbase" else []
-    rig.answers = {"/orders": nothing}
-    await rig.it.query(BTC, CHILD)
-    assert since() is None
+    async def asked() -> list[float | None]:
+        rig.answers = {"/orders": {"orders": [], "has_next": False}}
+        assert await rig.it.query(BTC, CHILD) == NotFound()
+        given = [rig.asked[-1].url.params.get(k) for k in ("start_date", "end_date")]
+        return [None if at is None else datetime.fromisoformat(at).timestamp() for at in given]
+
+    assert await asked() == [None, None]
     rig.it.know(CHILD, None, MS * 1000)
-    assert await rig.it.query(BTC, CHILD) == NotFound()
-    early = MS - CLOCKS_APART_MS
-    text = datetime.fromtimestamp(early / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{early % 1000:03}Z"
-    assert since() == (text if rig.exchange == "coinbase" else early)
-    assert rig.exchange == "bitfinex" or "end_date" not in rig.asked[-1].url.params
+    assert await asked() == [MS / 1000 - 86_400, None]
+    rig.it.forget(CHILD)
+    rig.answers = {"/orders": {"success": False, "error_response": {"error": "INSUFFICIENT_FUND"}}}
+    adapter_.now_ms = lambda: MS
+    order = msgspec.structs.replace(ORDER, child_id=CHILD, price=10**10, quantity=10**8)
+    await rig.it.place(order)
+    await rig.it.place(order, MS + 500_000)
+    rig.it.know(CHILD, None, MS * 1000)  # as when its partition went and came back
+    assert await asked() == [MS / 1000 - LEEWAY_MS / 1000, MS / 1000 + 500 + LEEWAY_MS / 1000]
+
+
+async def test_a_token_is_signed_with_the_time_of_the_claim() -> None:
+    """Coinbase's keys of today sign tokens: one that was claimed long ago must not become fresh by waiting."""
+    pem = (
+        ec.generate_private_key(ec.SECP256R1())
+        .private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+        .decode()
+    )
+    it = Rig("coinbase", pem)
+    it.answers = {"/orders": {"success": False, "error_response": {"error": "INSUFFICIENT_FUND"}}}
+    await it.it.place(msgspec.structs.replace(ORDER, child_id=CHILD, price=10**10, quantity=10**8), MS)
+    token = it.asked[-1].headers["Authorization"].removeprefix("Bearer ")
+    middle = token.split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
+    assert (claims["nbf"], claims["exp"]) == (MS // 1000, MS // 1000 + 120)
+    await it.it.close()
+    await it.http.aclose()
 
 
 @pytest.mark.parametrize("rig", ["coinbase"], indirect=True)
-async def test_an_order_that_was_taken_in_its_time_or_never_is_looked_for_there(rig: Rig) -> None:
-    """Also when it was sent once more: from the first time to the last."""
-    adapter_: Any = rig.it
-    rig.answers = {"/orders": {"success": False, "error_response": {"error": "INSUFFICIENT_FUND"}}}
-    for now in (MS, MS + 500_000):
-        adapter_.now_ms = lambda now=now: now
-        await rig.it.place(msgspec.structs.replace(ORDER, child_id=CHILD, price=10**10, quantity=10**8))
-    rig.answers = {"/orders": {"orders": [], "has_next": False}}
-    assert await rig.it.query(BTC, CHILD) == NotFound()
-    asked = [datetime.fromisoformat(rig.asked[-1].url.params[k]).timestamp() for k in ("start_date", "end_date")]
-    assert asked == [MS / 1000 - 120, MS / 1000 + 500 + 120]
+async def test_a_listing_for_which_more_proof_is_wanted_proves_nothing(rig: Rig) -> None:
+    rig.answers = {"/orders": {"orders": [], "has_next": False, "proof_token_required": True}}
+    assert isinstance(await rig.it.query(BTC, CHILD), Unknown)
 
 
 @pytest.mark.parametrize("rig", ["gate"], indirect=True)

@@ -21,9 +21,10 @@ import psutil  # type: ignore[import-untyped, unused-ignore]  # publishes no typ
 import pytest
 
 from infra.client import UNIT
+from infra.marks import latest
 from infra.verify.log import load
 from schemas.codec import Codec
-from schemas.records import Side
+from schemas.records import AssetAmount, SetLimits, Side
 from schemas.registry import ConfluentRegistry
 
 ROOT = Path(__file__).parents[2]
@@ -208,6 +209,22 @@ def test_what_an_account_is_worth_and_its_positions(system: System) -> None:
     assert 0.9 < float(inverse["total"]) < 1.1
     position = system("account", "positions", "rita")["positions"]["BTC/USDT"]
     assert position["quantity"] == "-0.25" and sum(float(v["quantity"]) for v in position["venues"].values()) == -0.25
+
+
+def test_what_is_not_named_of_everybodys_limits_stays(system: System) -> None:
+    def limits() -> SetLimits:
+        at = system("env")
+        return latest({"bootstrap.servers": at["BESTEX_KAFKA"]}, at["BESTEX_REGISTRY"], "risk.defaults", SetLimits)["*"]
+
+    system("account", "limits", "*", "max_open_orders=5000", "position.XYZ=3")
+    system("account", "limits", "*", "collar=0.03")
+    found = limits()
+    assert (found.max_open_orders, found.collar) == (5000, 3 * UNIT // 100)
+    assert found.max_positions == (AssetAmount(asset="XYZ", amount=3 * UNIT),)
+    assert system("account", "limits", "*", "max_open_orders=-1", code=1)["code"] == "INVALID_VALUE"
+    system("account", "limits", "*", "max_open_orders=", "collar=", "position.XYZ=")
+    found = limits()
+    assert (found.max_open_orders, found.collar, found.max_positions) == (None, None, None)
 
 
 def test_an_operator_cancels_a_symbol_in_all_accounts(system: System) -> None:

@@ -77,8 +77,7 @@ class Bitfinex(Dialect):
         which: Params = {"symbol": self.market_id(pair)}
         if named.venue_id:
             which["id"] = [int(named.venue_id)]
-        since: Params = {"start": named.since} if named.since is not None else {}
-        done, page = (which, None) if named.venue_id else (which | {"limit": HISTORY, **since}, HISTORY)
+        done, page = (which, None) if named.venue_id else (which | {"limit": HISTORY}, HISTORY)
         return (
             Send("POST", ("private",), "auth/r/orders/{symbol}", which, listing=True),
             Send("POST", ("private",), "auth/r/orders/{symbol}/hist", done, listing=True, page=page),

@@ -45,7 +45,7 @@ class Coinbase(Dialect):
     precision = "quote_increment, base_increment, base_min_size of the product"
     settle_seconds = 120.0  # a JWT's life; a signed timestamp counts for 30 seconds
     settle_shared = 30.0
-    taken_within_ms = 120_000
+    looks_at_time = True
     pools = (Pool("private", 30, 1), Pool("public", 10, 1, {"*": 0, "book": 1}))
     quirks = (
         "ccxt drops a unified clientOrderId: client_order_id it is",
@@ -115,7 +115,7 @@ class Coinbase(Dialect):
 
     def whole(self, send: Send, raw: object, rows: Sequence[Any]) -> bool:
         """Orders say whether there are more; of fills a page that is not the last has a cursor."""
-        if not isinstance(raw, dict):
+        if not isinstance(raw, dict) or raw.get("proof_token_required"):
             return False
         if "orders" not in raw:
             return not (rows and raw.get("cursor"))
