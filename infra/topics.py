@@ -19,12 +19,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
+from infra.kafka_log import passing
 from schemas.codec import BY_NAME, Codec
 from schemas.letters import MOST_BYTES
 from schemas.registry import ConfluentRegistry
@@ -168,13 +170,27 @@ def _await(admin: AdminClient, topics: Mapping[str, int]) -> None:
             or len(known[name].partitions) < partitions
             or any(p.leader < 0 for p in known[name].partitions.values())
         ]
-        if not absent:
+        if not absent and _led(admin, topics):
             return
         if time.monotonic() > deadline:
             raise KafkaException(
                 KafkaError(KafkaError.LEADER_NOT_AVAILABLE, f"made, but not led after {_TIMEOUT_SECONDS} s: {absent}")
             )
         time.sleep(_POLL_SECONDS)  # between two looks at the cluster
+
+
+def _led(admin: AdminClient, topics: Mapping[str, int]) -> bool:
+    """Whether the leaders know that they are: a broker may name itself some time before it answers as one."""
+    latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # has no annotations
+    places = {TopicPartition(name, n): latest for name, partitions in topics.items() for n in range(partitions)}
+    try:
+        for answer in admin.list_offsets(places, request_timeout=_TIMEOUT_SECONDS).values() if places else ():
+            answer.result(_TIMEOUT_SECONDS)
+    except KafkaException as error:
+        if not passing(error.args[0]):
+            raise
+        return False
+    return True
 
 
 def _raise_limits(admin: AdminClient, topics: Sequence[Wanted]) -> None:

@@ -23,6 +23,7 @@ from feed_venue import FeedVenue, Reader, Sides, VenueBook, Witnessed
 from connectors.feeds.binance import Binance
 from connectors.feeds.follower import Follower
 from connectors.feeds.publisher import BOOKS, PRINTS, Publisher
+from infra.kafka_log import watermarks
 from infra.settings import Addresses
 from infra.topics import create_topic
 from schemas.codec import Codec
@@ -59,7 +60,7 @@ class Watch:
         places = []
         for topic in (BOOKS, PRINTS):
             for partition in self._consumer.list_topics(topic, timeout=SECONDS).topics[topic].partitions:
-                _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=SECONDS)
+                end = watermarks(self._consumer, TopicPartition(topic, partition))[1]
                 places.append(TopicPartition(topic, partition, end))
         self._consumer.assign(places)
 

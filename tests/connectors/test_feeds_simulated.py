@@ -17,6 +17,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from redis import Redis
 
+from infra.kafka_log import watermarks
 from infra.settings import Addresses
 from infra.topics import create_topic
 from schemas.codec import Codec
@@ -105,8 +106,7 @@ def log(stack: Addresses) -> Iterator[tuple[Consumer, Codec]]:
     for name in ("market.books", "market.trades"):
         create_topic({"bootstrap.servers": stack.kafka}, name, 4, retention_ms=BY_NAME[name].retention_ms)
         for partition in consumer.list_topics(name, timeout=20).topics[name].partitions:
-            _, end = consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=20)
-            places.append(TopicPartition(name, partition, end))
+            places.append(TopicPartition(name, partition, watermarks(consumer, TopicPartition(name, partition))[1]))
     consumer.assign(places)
     yield consumer, codec
     consumer.close()

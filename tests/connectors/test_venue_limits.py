@@ -147,7 +147,7 @@ async def test_a_request_counts_until_a_window_after_its_answer(valkey: Redis, s
     settled = time.monotonic()
     slow.settle()
     quick = await limiter.acquire("x", Priority.CANCEL)
-    assert 0.3 < time.monotonic() - settled < 1.5
+    assert 0.3 < time.monotonic() - settled < 5
     quick.settle()
     await limiter.acquire("x", Priority.CANCEL, within=2.0)
 
@@ -160,7 +160,7 @@ async def test_what_is_never_answered_counts_as_on_its_way(
     await limiter.acquire("x")
     began = time.monotonic()
     await limiter.acquire("x", Priority.CANCEL, within=5.0)
-    assert 0.75 < time.monotonic() - began < 2.5
+    assert 0.75 < time.monotonic() - began < 5
 
 
 async def test_what_the_venue_says_stops_everyone(valkey: Redis, scope: str) -> None:
@@ -172,7 +172,7 @@ async def test_what_the_venue_says_stops_everyone(valkey: Redis, scope: str) -> 
     assert over.value.retry_after > 0.3
     began = time.monotonic()
     await other.acquire("cancel", within=5.0)
-    assert 0.4 < time.monotonic() - began < 1.5
+    assert 0.4 < time.monotonic() - began < 5
 
 
 async def test_without_valkey_only_cancels_go_out(scope: str) -> None:

@@ -22,6 +22,7 @@ from confluent_kafka.cimpl import NewTopic
 from infra.bench.engine import work
 from infra.bench.engine.generate import schema
 from infra.chaos.process import Worker
+from infra.kafka_log import watermarks
 from infra.settings import Addresses
 from schemas.registry import ConfluentRegistry
 
@@ -59,7 +60,7 @@ def reader(addresses: Addresses, topic: str, *, at_end: bool = False, partitions
     places = [TopicPartition(topic, n, 0) for n in range(partitions)]
     if at_end:
         for place in places:
-            place.offset = consumer.get_watermark_offsets(place, timeout=30)[1]
+            place.offset = watermarks(consumer, place)[1]
     consumer.assign(places)
     return consumer
 
