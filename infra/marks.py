@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from infra.kafka_log import SILENCE_SECONDS, partitions, patiently, read_to_end, reader
+from infra.kafka_log import SILENCE_SECONDS, Committed, partitions, patiently, read_to_end, reader
 from infra.stack.state import ProcessId
 from schemas.codec import Codec, DecodeError
 from schemas.records import Instrument, Quote, Record, TradingState, TradingStatus, VenueAlert, VenueHealth
@@ -130,10 +129,11 @@ def behind(kafka: Mapping[str, Any], group: str, topics: Sequence[str]) -> int:
         places = partitions(consumer, topics)
     finally:
         consumer.close()
-    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(p.topic, p.partition) for p in places])
-    client = admin(kafka)
-    answer = patiently(lambda: client.list_consumer_group_offsets([asked])[group].result(SILENCE_SECONDS))
-    committed = {(p.topic, p.partition): p.offset for p in answer.topic_partitions}
+    group_ = Committed(kafka, group)
+    try:
+        committed = group_.of(places)
+    finally:
+        group_.close()
     return sum(1 for _ in read_to_end(kafka, topics, committed))
 
 

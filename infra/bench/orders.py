@@ -27,13 +27,14 @@ from pathlib import Path
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # publishes no types
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from infra.bench.engine.timing import percentile, reader, until
 from infra.bench.order_scene import MID, SCALE, SYMBOLS, VENUES, account_id, command, deposit, instrument, snapshot
 from infra.chaos.process import Worker
+from infra.kafka_log import Committed
 from infra.settings import Addresses
 from infra.topics import ensure, table
 from schemas.codec import Codec
@@ -102,6 +103,7 @@ class Pipeline:
                 "queue.buffering.max.kbytes": 2_000_000,
             }
         )
+        self._groups = {group: Committed(self.kafka, group) for group in READS}
         self._fresh = threading.Event()
         self._workers: dict[str, Worker] = {}
 
@@ -138,6 +140,8 @@ class Pipeline:
             market.join()
             for worker in workers:
                 worker.kill()
+            for group in self._groups.values():
+                group.close()
 
     def _market(self) -> None:
         """Every book whole now and then, and new to the router every two seconds: no venue falls silent."""
@@ -219,10 +223,8 @@ class Pipeline:
         total, tails = 0, list[TopicPartition]()
         for group, topics in READS.items():
             places = [TopicPartition(topic, n) for topic in topics for n in range(4)]
-            found = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])
-            committed = {
-                (p.topic, p.partition): max(p.offset, 0) for p in found[group].result(30).topic_partitions or ()
-            }
+            found = self._groups[group].of(places)
+            committed = {place: max(offset, 0) for place, offset in found.items()}
             for (topic, n), end in self.ends(topics).items():
                 if end > committed.get((topic, n), 0):
                     total += end - committed.get((topic, n), 0)

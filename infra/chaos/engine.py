@@ -24,12 +24,13 @@ from typing import Any
 
 import httpx
 import psutil  # type: ignore[import-untyped]  # publishes no types
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from infra.chaos.engine_worker import TIMER_EVERY
 from infra.chaos.process import Worker
+from infra.kafka_log import Committed
 from infra.settings import Addresses, Settings
 from infra.stack.stack import Stack
 from schemas.codec import Codec
@@ -144,17 +145,19 @@ class Chaos:
 
     def _until_placed(self) -> None:
         """Until each task has offsets: without transactions a fault before would leave state without any, and the engine refuses to guess."""
-        group = ConsumerGroupTopicPartitions(f"chaos-{self._topic}")
-        admin = AdminClient({"bootstrap.servers": self._addresses.kafka})
+        places = [TopicPartition(self._topic, n) for n in range(PARTITIONS)]
+        group = Committed({"bootstrap.servers": self._addresses.kafka}, f"chaos-{self._topic}")
         deadline = time.monotonic() + 2 * READY_SECONDS
-        while time.monotonic() < deadline:
-            (answer,) = admin.list_consumer_group_offsets([group], request_timeout=5).values()
-            with contextlib.suppress(KafkaException, TimeoutError):  # the group, or its coordinator, is not there yet
-                placed = sum(p.offset >= 0 for p in answer.result(10).topic_partitions)
-                self._tell(f"{placed} of {PARTITIONS} tasks have offsets")
-                if placed == PARTITIONS:
-                    return
-            self._rest(0.25)
+        try:
+            while time.monotonic() < deadline:
+                with contextlib.suppress(KafkaException):  # the group's coordinator is not there yet
+                    placed = sum(offset >= 0 for offset in group.of(places).values())
+                    self._tell(f"{placed} of {PARTITIONS} tasks have offsets")
+                    if placed == PARTITIONS:
+                        return
+                self._rest(0.25)
+        finally:
+            group.close()
 
     def _recovered(self) -> dict[bytes, int]:
         """What the tables hold of every fifth key after all workers were killed once more and recovered, asked of the workers themselves."""
