@@ -17,6 +17,8 @@ T = TypeVar("T")
 # What a cluster says while it finds itself: leaders and coordinators are being chosen, logs are being loaded.
 _PASSING = (
     KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,

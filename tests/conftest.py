@@ -25,20 +25,6 @@ settings.register_profile("bestex", deadline=None, suppress_health_check=[Health
 settings.load_profile("bestex")
 # Tests start hundreds of processes, and each would compile our own modules anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-SYSTEMS = ("bench", "chaos", "infra", "scenarios")
-
-
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two processes, each with a stack of its own: most tests wait for servers, and more would leave these no processor."""
-    return int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", min(2, os.cpu_count() or 1)))
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests stay together, for they share what they start; of those that run whole systems only one is at work at a time."""
-    for item in items:
-        folder, *_, file = item.path.relative_to(Path(__file__).parent).parts
-        item.add_marker(pytest.mark.xdist_group("systems" if folder in SYSTEMS else f"{folder}/{file}"))
 
 
 def _tell(part: str, text: str) -> None:
