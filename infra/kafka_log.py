@@ -51,31 +51,26 @@ def partitions(consumer: Consumer, topics: Sequence[str]) -> list[TopicPartition
     return [TopicPartition(t, p, 0) for t in topics if t in known for p in sorted(known[t].partitions)]
 
 
-class Committed:
-    """What a group has committed, without being of it.
+def outsider(kafka: Mapping[str, Any], group: str) -> Consumer:
+    """A consumer to ask what a group has `committed`, without being of it.
 
-    Asked of a consumer: an `AdminClient` that is told by the brokers to look for another coordinator ends its process with a segmentation fault
+    Not an `AdminClient`: one that is told by the brokers to look for another coordinator ends its process with a segmentation fault
     (librdkafka 2.16: its handler of these answers looks for a group that an admin client has not).
     """
+    return reader(kafka, **{"group.id": group, "isolation.level": "read_uncommitted"})
 
-    def __init__(self, kafka: Mapping[str, Any], group: str) -> None:
-        self._consumer = reader(kafka, **{"group.id": group, "isolation.level": "read_uncommitted"})
 
-    def of(self, places: Sequence[TopicPartition]) -> dict[tuple[str, int], int]:
-        """Topic and partition -> the next offset; negative where there is none. Raises `KafkaException`."""
-        asked = [TopicPartition(p.topic, p.partition) for p in places]
+def committed(consumer: Consumer, places: Sequence[TopicPartition]) -> dict[tuple[str, int], int]:
+    """Topic and partition -> the next offset of the consumer's group; negative where there is none. Raises `KafkaException`."""
 
-        def ask() -> dict[tuple[str, int], int]:
-            found = self._consumer.committed(asked, timeout=SILENCE_SECONDS)
-            for place in found:
-                if place.error is not None:
-                    raise KafkaException(place.error)
-            return {(place.topic, place.partition): int(place.offset) for place in found}
+    def ask() -> dict[tuple[str, int], int]:
+        found = consumer.committed([TopicPartition(p.topic, p.partition) for p in places], timeout=SILENCE_SECONDS)
+        for place in found:
+            if place.error is not None:
+                raise KafkaException(place.error)
+        return {(place.topic, place.partition): int(place.offset) for place in found}
 
-        return patiently(ask)
-
-    def close(self) -> None:
-        self._consumer.close()
+    return patiently(ask)
 
 
 def watermarks(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka.admin import AdminClient
 
-from infra.kafka_log import SILENCE_SECONDS, Committed, partitions, patiently, read_to_end, reader
+from infra.kafka_log import SILENCE_SECONDS, committed, outsider, partitions, patiently, read_to_end
 from infra.stack.state import ProcessId
 from schemas.codec import Codec, DecodeError
 from schemas.records import Instrument, Quote, Record, TradingState, TradingStatus, VenueAlert, VenueHealth
@@ -124,17 +124,12 @@ def behind(kafka: Mapping[str, Any], group: str, topics: Sequence[str]) -> int:
 
     Records are counted, not offsets: the marks of transactions take offsets too, and no reader ever commits past the last of them.
     """
-    consumer = reader(kafka)
+    consumer = outsider(kafka, group)
     try:
-        places = partitions(consumer, topics)
+        found = committed(consumer, partitions(consumer, topics))
     finally:
         consumer.close()
-    group_ = Committed(kafka, group)
-    try:
-        committed = group_.of(places)
-    finally:
-        group_.close()
-    return sum(1 for _ in read_to_end(kafka, topics, committed))
+    return sum(1 for _ in read_to_end(kafka, topics, found))
 
 
 def process_of(pid: int) -> ProcessId:

@@ -34,7 +34,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from infra.bench.engine.timing import percentile, reader, until
 from infra.bench.order_scene import MID, SCALE, SYMBOLS, VENUES, account_id, command, deposit, instrument, snapshot
 from infra.chaos.process import Worker
-from infra.kafka_log import Committed
+from infra.kafka_log import committed, outsider
 from infra.settings import Addresses
 from infra.topics import ensure, table
 from schemas.codec import Codec
@@ -103,7 +103,7 @@ class Pipeline:
                 "queue.buffering.max.kbytes": 2_000_000,
             }
         )
-        self._groups = {group: Committed(self.kafka, group) for group in READS}
+        self._groups = {group: outsider(self.kafka, group) for group in READS}
         self._fresh = threading.Event()
         self._workers: dict[str, Worker] = {}
 
@@ -223,12 +223,12 @@ class Pipeline:
         total, tails = 0, list[TopicPartition]()
         for group, topics in READS.items():
             places = [TopicPartition(topic, n) for topic in topics for n in range(4)]
-            found = self._groups[group].of(places)
-            committed = {place: max(offset, 0) for place, offset in found.items()}
+            found = committed(self._groups[group], places)
+            reached = {place: max(offset, 0) for place, offset in found.items()}
             for (topic, n), end in self.ends(topics).items():
-                if end > committed.get((topic, n), 0):
-                    total += end - committed.get((topic, n), 0)
-                    tails.append(TopicPartition(topic, n, committed.get((topic, n), 0)))
+                if end > reached.get((topic, n), 0):
+                    total += end - reached.get((topic, n), 0)
+                    tails.append(TopicPartition(topic, n, reached.get((topic, n), 0)))
         return total if total > MARKERS else self._records(tails)
 
     def _records(self, places: Sequence[TopicPartition]) -> int:

@@ -30,7 +30,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from infra.chaos.engine_worker import TIMER_EVERY
 from infra.chaos.process import Worker
-from infra.kafka_log import Committed
+from infra.kafka_log import committed, outsider
 from infra.settings import Addresses, Settings
 from infra.stack.stack import Stack
 from schemas.codec import Codec
@@ -146,12 +146,12 @@ class Chaos:
     def _until_placed(self) -> None:
         """Until each task has offsets: without transactions a fault before would leave state without any, and the engine refuses to guess."""
         places = [TopicPartition(self._topic, n) for n in range(PARTITIONS)]
-        group = Committed({"bootstrap.servers": self._addresses.kafka}, f"chaos-{self._topic}")
+        group = outsider({"bootstrap.servers": self._addresses.kafka}, f"chaos-{self._topic}")
         deadline = time.monotonic() + 2 * READY_SECONDS
         try:
             while time.monotonic() < deadline:
                 with contextlib.suppress(KafkaException):  # the group's coordinator is not there yet
-                    placed = sum(offset >= 0 for offset in group.of(places).values())
+                    placed = sum(offset >= 0 for offset in committed(group, places).values())
                     self._tell(f"{placed} of {PARTITIONS} tasks have offsets")
                     if placed == PARTITIONS:
                         return

@@ -99,9 +99,8 @@ class Ladder:
                     end += 1
                 elif quantity or price <= 0:
                     raise BadLevel(f"{quantity} at {price} cannot be")
-        except (
-            OverflowError
-        ):  # of a quantity that eight bytes do not hold; setting those before it again changes nothing
+        except OverflowError:
+            # a quantity that eight bytes do not hold; setting those before it again changes nothing
             self._quantities = list(quantities)
             self.apply(levels)
 
