@@ -1,4 +1,7 @@
-"""What the command line shows of the read model, in the words and decimals that users write."""
+"""What the command line shows of the read model, in the words and decimals that users write.
+
+`None` is what there is not: no such order, or an account of which nothing was ever told, not even that something was denied to it.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,11 @@ from streams.agents import portfolio
 POSITIONS = "accounts-positions-changelog"  # the accounts agent's table
 
 
+def _of(valkey: str, account: str) -> ReadModel | None:
+    model = ReadModel.connect(valkey)
+    return model if model.account_seq(account) else None
+
+
 def order_by_client_id(valkey: str, account: str, client_order_id: str) -> dict[str, Any] | None:
     """An order and its fills; `None` when the account has no such order."""
     model = ReadModel.connect(valkey)
@@ -23,14 +31,18 @@ def order_by_client_id(valkey: str, account: str, client_order_id: str) -> dict[
     return None if found is None else {**shown(found), "fills": model.fills(found.order_id)}
 
 
-def open_orders(valkey: str, account: str) -> list[dict[str, Any]]:
+def open_orders(valkey: str, account: str) -> list[dict[str, Any]] | None:
     """The account's orders that are pending or partial, oldest first."""
-    return [shown(order) for order in ReadModel.connect(valkey).open_orders(account)]
+    model = _of(valkey, account)
+    return None if model is None else [shown(order) for order in model.open_orders(account)]
 
 
-def balances(valkey: str, account: str) -> dict[str, dict[str, str | None]]:
+def balances(valkey: str, account: str) -> dict[str, dict[str, str | None]] | None:
     """Asset -> available, locked, held and owed."""
-    found = ReadModel.connect(valkey).balances(account)
+    model = _of(valkey, account)
+    if model is None:
+        return None
+    found = model.balances(account)
     return {asset: {name: text(getattr(b, name)) for name in b.__struct_fields__} for asset, b in found.items()}
 
 
@@ -43,8 +55,10 @@ def worth(kafka: Mapping[str, Any], registry: str, held: Mapping[str, Any], curr
     return portfolio.worth(amounts, currency, marks.quotes(kafka, registry), now_us())
 
 
-def positions(kafka: Mapping[str, Any], registry: str, account: str) -> dict[str, dict[str, Any]]:
+def positions(kafka: Mapping[str, Any], registry: str, valkey: str, account: str) -> dict[str, dict[str, Any]] | None:
     """Symbol -> an account's position there, in all and by venue, as the accounts agent's table has it."""
+    if _of(valkey, account) is None:
+        return None
     found = marks.latest(kafka, registry, POSITIONS, Position)
     mine = [(key, p) for key, p in sorted(found.items()) if key.rpartition("|")[0] == account]
     return {key.rpartition("|")[2]: portfolio.position(p) for key, p in mine}

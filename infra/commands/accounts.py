@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from infra.commands.common import NUMBERS, Home, Json, addresses_of, emit, err, fail, out, reported, settings_of, table
-from infra.commands.orders import Account, Wait, answered, client_of, described
+from infra.commands.orders import Account, Wait, answered, client_of, described, known
 
 accounts = typer.Typer(no_args_is_help=True, help="Move funds into and out of accounts, and see balances.")
 Asset = Annotated[str, typer.Argument(help="The asset, as in USDT.", show_default=False)]
@@ -243,7 +243,7 @@ def balances(
 
         settings = settings_of(home)
         addresses = addresses_of(settings)
-        found = read(addresses.valkey, account)
+        found = known(account, read(addresses.valkey, account))
         said: dict[str, Any] = {"account_id": account, "balances": found}
         if currency is not None:
             said |= worth(settings.kafka_client(addresses.kafka), addresses.registry, found, currency)
@@ -283,7 +283,8 @@ def positions(account: Account, home: Home = None, json: Json = False) -> None:
 
         settings = settings_of(home)
         addresses = addresses_of(settings)
-        found = read(settings.kafka_client(addresses.kafka), addresses.registry, account)
+        kafka = settings.kafka_client(addresses.kafka)
+        found = known(account, read(kafka, addresses.registry, addresses.valkey, account))
         if json:
             emit({"account_id": account, "positions": found})
             return

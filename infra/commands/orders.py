@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # for annotations alone: these are imported when a command ru
     from infra.client import Client
     from schemas.records import DeadLetter, OrderEvent
 
+T = TypeVar("T")
 orders = typer.Typer(no_args_is_help=True, help="Place, change and cancel orders, and see what became of them.")
 Account = Annotated[str, typer.Argument(help="The account, as in alice.", show_default=False)]
 ClientOrderId = Annotated[str, typer.Argument(help="The client order id it was placed with.", show_default=False)]
@@ -63,6 +64,13 @@ def client_of(home: Any) -> Client:
     settings = settings_of(home)
     addresses = addresses_of(settings)
     return Client(settings.kafka_client(addresses.kafka), addresses.registry)
+
+
+def known(account: str, found: T | None) -> T:
+    """What was found of an account. Raises `Failure` where there is no such account."""
+    if found is None:
+        raise Failure(f"there is no account {account}: its first deposit opens it", "UNKNOWN_ACCOUNT")
+    return found
 
 
 def described(said: OrderEvent | DeadLetter) -> dict[str, Any]:
@@ -390,7 +398,7 @@ def list_(account: Account, home: Home = None, json: Json = False) -> None:
     with reported(json):
         from infra.readers import open_orders
 
-        found = open_orders(addresses_of(settings_of(home)).valkey, account)
+        found = known(account, open_orders(addresses_of(settings_of(home)).valkey, account))
         if json:
             emit({"account_id": account, "orders": found})
             return

@@ -245,6 +245,12 @@ def test_a_bad_order_is_denied_with_its_code(system: System) -> None:
     assert (said["outcome"], said["reason_code"]) == ("DENIED", "UNKNOWN_ACCOUNT")
 
 
+def test_who_asks_after_an_account_that_is_not_there_is_told(system: System) -> None:
+    for command in (("order", "list"), ("account", "balances"), ("account", "positions")):
+        said = system(*command, "nobody-at-all", code=1)
+        assert said["code"] == "UNKNOWN_ACCOUNT" and "nobody-at-all" in said["error"]
+
+
 def test_a_part_that_dies_comes_back(system: System) -> None:
     pid = system("status")["parts"]["accounts"]["pid"]
     psutil.Process(pid).kill()
