@@ -6,8 +6,8 @@ Rules:
 * the marketable part becomes one IOC child a venue, priced at the worst level that it needs there, and a little beyond (`slack_rate`, never
   beyond the request's price): the plan counts on the levels, the slack saves another attempt when the market breathes; FOK only where one
   venue fills it whole;
-* what is left of a limit order that may rest becomes one GTC child at the limit, at the best-scored venue that takes it. Where it is too
-  small to rest alone, it rests with the marketable child of the best-scored venue among those used;
+* what is left of a limit order that may rest goes to the best-scored venue that takes it, at the limit: with the marketable child there, which
+  becomes a GTC order for both, else as a GTC child of its own. Two orders side by side at one venue would race for the same levels;
 * a post-only order takes nothing: all of it rests, at the best-scored venue that has nothing within its limit;
 * anything else is unrouted, with a stable reason; a plan is made of every request, also when nothing can be routed;
 * nothing is planned of a request that a halt concerns (`HALTED`), nor of one that takes at once and lay in a queue for long (`TOO_OLD`);
@@ -195,24 +195,25 @@ def _taking(request: RouteRequest, lane: Lane, share: int, slack: int) -> _Draft
 
 
 def _rest(drafts: list[_Draft], by_score: Sequence[View], rest: int) -> int:
-    """Draft a child that rests at the limit; how much of `rest` it takes."""
+    """Let as much of `rest` as can be rest at the limit at one venue; how much that is."""
     used = {draft.lane.terms.venue: draft for draft in drafts}
     for view in by_score:
         lane, terms, there = view.lane, view.terms, used.get(view.terms.venue)
         quantity = min(rest, terms.most, terms.held - (there.quantity if there is not None else 0))
         quantity -= quantity % terms.lot
-        if lane.limit > 0 and lane.accepts(quantity, lane.limit):
-            fee = _up(lane.limit * quantity * terms.maker_fee)
+        if lane.limit <= 0 or quantity <= 0:
+            continue
+        fee, both = (
+            _up(lane.limit * quantity * terms.maker_fee),
+            quantity + (there.quantity if there is not None else 0),
+        )
+        if there is not None and both <= terms.most and lane.accepts(both, lane.limit):
+            there.price, there.quantity, there.time_in_force = lane.limit, both, TimeInForce.GTC
+            there.fee += fee
+            return quantity
+        if lane.accepts(quantity, lane.limit):
             drafts.append(_Draft(lane, lane.limit, quantity, TimeInForce.GTC, fee))
             return quantity
-    for view in by_score:
-        draft, terms = used.get(view.terms.venue), view.terms
-        more = rest - rest % terms.lot
-        if draft is not None and more and draft.quantity + more <= terms.most:
-            draft.price, draft.time_in_force = draft.lane.limit, TimeInForce.GTC
-            draft.quantity += more
-            draft.fee += _up(draft.lane.limit * more * terms.maker_fee)
-            return more
     return 0
 
 

@@ -334,7 +334,7 @@ def test_what_takes_and_what_rests_share_an_account(funded: Market) -> None:
     funded.order(8, 99.85, side=Side.SELL, order_type=OrderType.LIMIT, time_in_force=TimeInForce.GTC)
     funded.driver.run()
     children = funded.driver.records("venue.orders")
-    assert [(c.venue, c.quantity) for c in children] == [("alpha", units(5)), ("alpha", units(1))]
+    assert [(c.venue, c.quantity) for c in children] == [("alpha", units(6))]
 
 
 # ---- the volatility breaker

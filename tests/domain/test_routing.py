@@ -337,6 +337,10 @@ def test_no_plan_breaks_a_rule(case: tuple[Side, list[Venue], RouteRequest, Rout
     resting = [c for c in made.children if c.time_in_force is TimeInForce.GTC]
     assert len(resting) <= 1
     if resting:
+        for beside in (c for c in taking if c.venue == resting[0].venue):
+            both, takes = resting[0].quantity + beside.quantity, by_venue[beside.venue].instrument
+            assert takes is not None, "two orders race at one venue only where it would not take them as one"
+            assert 0 < takes.max_quantity < both or both * resting[0].price < takes.min_notional * SCALE
         assert order.order_type is OrderType.LIMIT
         assert order.time_in_force in (TimeInForce.GTC, TimeInForce.GTD)
     if order.time_in_force is TimeInForce.FOK:
@@ -475,6 +479,22 @@ def test_a_remainder_that_is_too_small_to_rest_alone_rests_with_a_marketable_chi
         (10 * SCALE, 101 * SCALE, TimeInForce.GTC)
     ]
     assert made.plan.average_price == 100 * SCALE
+
+
+def test_a_remainder_that_rests_where_some_is_taken_is_one_order_with_it() -> None:
+    only = market("only", Side.BUY, [(100 * SCALE, 4 * SCALE)], taker_fee=100_000, maker_fee=50_000)
+    made = plan(request(Side.BUY, 10 * SCALE, 101 * SCALE, time_in_force=TimeInForce.GTC), [only], PLAIN, NOW)
+    (child,) = made.plan.children
+    assert (child.quantity, child.price, child.time_in_force) == (10 * SCALE, 101 * SCALE, TimeInForce.GTC)
+    assert child.expected_fee == 400 * SCALE // 1000 + 606 * SCALE // 2000
+    assert [sum(q for _, q in levels) for _, levels in made.takes] == [4 * SCALE]
+
+
+def test_what_would_be_too_little_at_the_limit_stays_an_order_of_its_own() -> None:
+    only = market("only", Side.SELL, [(100 * SCALE, SCALE)], min_notional=100 * SCALE)
+    made = plan(request(Side.SELL, SCALE + SCALE // 100, 90 * SCALE, time_in_force=TimeInForce.GTC), [only], PLAIN, NOW)
+    assert [(c.quantity, c.time_in_force) for c in made.children] == [(SCALE, TimeInForce.IOC)]
+    assert (made.plan.unrouted, made.plan.reason) == (SCALE // 100, "BELOW_MINIMUM")
 
 
 def test_an_order_that_rests_whole_goes_to_the_best_score() -> None:
