@@ -11,9 +11,10 @@ import gc
 import os
 import random
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -192,49 +193,69 @@ def memory(symbols: int, venues: int, levels: int) -> dict[str, float]:
 # ---- record on Kafka to consolidated quote
 
 
-def end_to_end(
-    addresses: Addresses, rows: list[BookUpdate], rate: int, warm: float, seconds: float, tell: Tell
-) -> dict[str, float]:
+def end_to_end(addresses: Addresses, rate: int, warm: float, seconds: float, tell: Tell) -> dict[str, float]:
     """Replay the rows on some symbols at `rate` level updates a second through a router process; the wait for 50 marked ones a second.
 
     A mark is a book of another venue with one bid, better than any: the quote that shows it tells when the record had been applied. The first
-    `warm` seconds count for nothing: there the broker's compiler works on the cores that are measured.
+    `warm` seconds count for nothing: there the broker's compiler works on the cores that are measured. Whoever sends is a process of
+    its own, as in life: in one process the reader would wait for the sender, and that would be measured.
     """
     codec = Codec(ConfluentRegistry(addresses.registry))
     ensure({"bootstrap.servers": addresses.kafka}, table())
+    apart = get_context("spawn")
     with tempfile.TemporaryDirectory(prefix="bestex-books-") as folder:
         config = {"kafka": {"bootstrap.servers": addresses.kafka}, "registry": addresses.registry}
         worker = Worker(Path(folder) / "router", config, ("streams.worker", "router", "--config"))
+        ours, its = apart.Pipe(duplex=False)
+        sender = apart.Process(target=_send, args=(addresses, rate, warm, seconds, its), daemon=True)
         worker.start()
         try:
             until(worker.ready)
-            replay = _Replay(addresses, codec, rows, rate)
             consumer = reader(addresses, "market.quotes", at_end=True)
-            gc.collect()
-            gc.freeze()  # what was made beforehand is no garbage, and looking through it would be waited for as the pipeline's
-            sending = threading.Thread(target=replay.run, args=(warm, seconds))
-            sending.start()
+            sender.start()
+            its.close()  # the sender has the other end: that it has gone is seen here
+            marks: dict[tuple[str, int], float] = {}
             waits: list[float] = []
-            deadline = time.monotonic() + warm + seconds + 20
-            while time.monotonic() < deadline and (sending.is_alive() or replay.marks):
-                for message in consumer.consume(1000, 0.005):
+            reached: float | None = None
+            deadline = time.monotonic() + warm + seconds + 60
+            while time.monotonic() < deadline and (reached is None or marks):
+                messages = consumer.consume(1000, 0.005)
+                while reached is None and ours.poll():  # a mark is told before it is sent
+                    said = ours.recv()
+                    if isinstance(said, float):
+                        reached, deadline = said, time.monotonic() + 20
+                    else:
+                        marks[said[0], said[1]] = said[2]
+                for message in messages:
                     value = message.value()
                     if message.error() is not None or value is None:
                         continue
                     quote = codec.decode(value, Quote)
                     # a later mark of the symbol shows that the earlier ones had been applied
-                    for key in [k for k in list(replay.marks) if k[0] == quote.symbol and k[1] <= (quote.bid or 0)]:
-                        waits.append((time.time() - replay.marks.pop(key)) * 1000)
-            sending.join()
+                    for key in [k for k in marks if k[0] == quote.symbol and k[1] <= (quote.bid or 0)]:
+                        waits.append((time.time() - marks.pop(key)) * 1000)
             consumer.close()
         finally:
             worker.kill()
-    tell(f"end to end: {len(waits)} marks seen, {len(replay.marks)} not, {replay.reached:,.0f} level updates/s")
-    if not waits or len(replay.marks) > len(waits) // 20:
-        raise RuntimeError(f"{len(replay.marks)} of {len(waits) + len(replay.marks)} marked records were never quoted")
+            if sender.pid is not None:
+                sender.kill()
+                sender.join()
+    if reached is None:
+        raise RuntimeError("the sender did not come to its end")
+    tell(f"end to end: {len(waits)} marks seen, {len(marks)} not, {reached:,.0f} level updates/s")
+    if not waits or len(marks) > len(waits) // 20:
+        raise RuntimeError(f"{len(marks)} of {len(waits) + len(marks)} marked records were never quoted")
     waits.sort()
     p50, p99 = (round(percentile(waits, share), 1) for share in (0.5, 0.99))
-    return {"rate": round(replay.reached), "p50": p50, "p99": p99, "marks": len(waits)}
+    return {"rate": round(reached), "p50": p50, "p99": p99, "marks": len(waits)}
+
+
+def _send(addresses: Addresses, rate: int, warm: float, seconds: float, out: Connection) -> None:
+    """The sender's process: tells each mark (symbol, price, when in seconds since the epoch), and in the end what rate it came to."""
+    replay = _Replay(addresses, Codec(ConfluentRegistry(addresses.registry)), updates(recording()), rate, out.send)
+    gc.collect()
+    gc.freeze()  # what was made beforehand is no garbage, and looking through it would be waited for as the pipeline's
+    out.send(replay.run(warm, seconds))
 
 
 class _Replay:
@@ -243,7 +264,14 @@ class _Replay:
     SYMBOLS = tuple(f"BOOK{n}/USDT" for n in range(8))
     MARKS_PER_S = 50
 
-    def __init__(self, addresses: Addresses, codec: Codec, rows: list[BookUpdate], rate: int) -> None:
+    def __init__(
+        self,
+        addresses: Addresses,
+        codec: Codec,
+        rows: list[BookUpdate],
+        rate: int,
+        told: Callable[[tuple[str, int, float]], None],
+    ) -> None:
         self._producer = Producer(
             {
                 "bootstrap.servers": addresses.kafka,
@@ -252,17 +280,16 @@ class _Replay:
                 "partitioner": "murmur2_random",
             }
         )
-        self._codec, self._rate = codec, rate
+        self._codec, self._rate, self._told = codec, rate, told
         self._rows: dict[str, list[tuple[bytes, int]]] = {}
         tail = len(avro_time(rows[0].received_at))
         for symbol in self.SYMBOLS:
             self._rows[symbol] = [
                 (codec.encode(_without_ids(row, symbol))[:-tail], len(row.bids) + len(row.asks)) for row in rows
             ]
-        self.marks: dict[tuple[str, int], float] = {}
-        self.reached = 0.0
 
-    def run(self, warm: float, seconds: float) -> None:
+    def run(self, warm: float, seconds: float) -> float:
+        """Send for so long; the level updates a second that it came to."""
         began = time.monotonic()
         sent = records = 0
         marked = 0.0
@@ -285,8 +312,9 @@ class _Replay:
                 marked = elapsed
                 mark += 1
                 self._mark(symbol, mark)
-        self.reached = sent / (time.monotonic() - began)
+        reached = sent / (time.monotonic() - began)
         self._producer.flush(30)
+        return reached
 
     def _mark(self, symbol: str, number: int) -> None:
         price = _MARK + number
@@ -295,7 +323,7 @@ class _Replay:
         update = BookUpdate(
             venue="marker", symbol=symbol, kind=BookUpdateKind.SNAPSHOT, bids=bid, asks=(), received_at=now
         )
-        self.marks[symbol, price] = time.time()
+        self._told((symbol, price, time.time()))
         self._send(symbol, self._codec.encode(update))
 
     def _send(self, symbol: str, value: bytes) -> None:
@@ -316,7 +344,7 @@ def measure(quick: bool, runs: int, addresses: Addresses | None, tell: Tell) -> 
     rows = updates(recording())
     results: dict[str, Any] = dict(throughput(rows, 2 if quick else max(runs, 3), tell))
     if addresses is not None:
-        results["end_to_end_ms"] = end_to_end(addresses, rows, 200_000, *((2.0, 4.0) if quick else (90.0, 30.0)), tell)
+        results["end_to_end_ms"] = end_to_end(addresses, 200_000, *((2.0, 4.0) if quick else (90.0, 30.0)), tell)
     symbols, venues = (50, 10) if quick else (500, 10)
     results |= memory(symbols, venues, 1000)
     results["books"] = {"symbols": symbols, "venues": venues, "levels_a_side": 1000}
