@@ -279,7 +279,8 @@ class Desk:
             return None
 
     async def _ask(self, child: Child) -> OrderView | NotFound | Unknown:
-        async with self._questions:
+        together = self.adapter.together(child.child_id)
+        async with contextlib.nullcontext() if together else self._questions:
             found = await self.adapter.query(child.state.child.symbol, child.child_id)
         self.note(found)
         return found

@@ -185,6 +185,10 @@ class VenueAdapter(ABC):
     async def query(self, symbol: str, child_id: str) -> OrderView | NotFound | Unknown:
         """Ask what became of an order."""
 
+    def together(self, child_id: str) -> bool:
+        """Whether one request answers the question after this order and after many others: the more are asked at once the better."""
+        return False
+
     @abstractmethod
     async def trades(self, symbol: str, venue_order_id: str) -> list[VenueTrade] | Unknown:
         """All executions of an order, oldest first; `Unknown` where they may not be all."""

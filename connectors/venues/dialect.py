@@ -262,6 +262,8 @@ class Dialect:
     settle_shared: ClassVar[float | None] = None
     # whether it refuses what was signed minutes before or after its own time, so that it took an order then or never
     looks_at_time: ClassVar[bool] = False
+    # where an order is found by our id only in the listing of all (what `fetch` asks for without the exchange's id): its rows' field for our id
+    listed_by: ClassVar[str | None] = None
     # how long after an order's end it is still found by our id, where that is known to be bounded
     remembers_seconds: ClassVar[float | None] = None
     quirks: ClassVar[tuple[str, ...]] = ()

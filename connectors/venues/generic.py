@@ -7,7 +7,8 @@ What it adds to `connectors.venues.adapter`'s rules:
   `order_row` and `order_facts`, which mend what these parsers do not know (what they say becomes ours in `reading`);
 * an exchange that cancels by its own id alone is asked for that id first;
 * "no such order" is what the exchange says with its own code, or a complete listing in which it is not; several places are all asked;
-* listings are read page by page to their end, `PAGES` at most: what may have more proves no absence, and is not all trades of an order.
+* listings are read page by page to their end, `PAGES` at most: what may have more proves no absence, and is not all trades of an order;
+* where an order is found by our id only in the listing of all, those in doubt are looked for together (`search`).
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from connectors.venues.outcomes import (
     classify,
 )
 from connectors.venues.reading import age, order_view, trade_of
+from connectors.venues.search import Reading, Search
 from connectors.venues.signing import Credentials, class_of, settings_of, tidied, token_of
 from connectors.venues.transport import HttpxTransport
 from connectors.venues.units import exact, text
@@ -115,6 +117,7 @@ class DialectAdapter(VenueAdapter):
         self._owners: dict[str, str] = {}  # the exchange's id -> child id
         # child id -> from when to when (ms of the exchange's clock) it may have been taken, where that is sure
         self._when: dict[str, tuple[int, int | None]] = {}
+        self._search = Search(self._listed)
         self._runner = self._stream_runner()
 
     # ---- asking
@@ -343,6 +346,12 @@ class DialectAdapter(VenueAdapter):
             sends = self.dialect.fetch(Pair.of(symbol), named, self._context())
         except (errors.BaseError, *UNREADABLE) as error:
             return self._unknown(error)
+        if self.together(child_id):
+            try:
+                view = await self._search.find(symbol, named)
+            except Exception as error:
+                return self._unknown(error)
+            return NotFound() if view is None else view
         for send in sends:
             try:
                 view = await self._look(send, symbol, named, child_id)
@@ -358,6 +367,40 @@ class DialectAdapter(VenueAdapter):
                     self._called(child_id, view.venue_order_id)
                     return view
         return NotFound()
+
+    def together(self, child_id: str) -> bool:
+        return self.dialect.listed_by is not None and child_id not in self._venue_ids
+
+    async def _listed(self, symbol: str, asked: Sequence[Named]) -> Reading:
+        """What the listing of the time in which these orders were sent has of them."""
+        wanted, found = {named.client_id for named in asked}, dict[str, OrderView]()
+        strange: Exception | None = None
+        since = [named.since for named in asked if named.since is not None]
+        until = [named.until for named in asked if named.until is not None]
+        time_of_all = Named(
+            since=min(since) if len(since) == len(asked) else None,
+            until=max(until) if len(until) == len(asked) else None,
+        )
+        try:
+            (send,) = self.dialect.fetch(Pair.of(symbol), time_of_all, self._context())
+            async for rows in self._pages(send, Call.FETCH, self.dialect.orders_at, self.dialect.more_orders):
+                for row in rows:
+                    name = str((row.get(self.dialect.listed_by) if isinstance(row, dict) else None) or "")
+                    if name and name not in wanted:
+                        continue
+                    try:
+                        view = self.view(self._parsed(row, symbol))
+                    except (errors.BaseError, *UNREADABLE) as error:
+                        strange = error
+                        continue
+                    if name:
+                        found[name] = view
+                        self._called(view.child_id, view.venue_order_id)
+                if len(found) == len(wanted):
+                    return Reading(found)
+        except Exception as error:
+            return Reading(found, error)
+        return Reading(found, strange)
 
     async def _look(self, send: Send, symbol: str, named: Named, child_id: str) -> OrderView | None:
         """The order in an answer; None for a complete listing in which it is not. Raises for everything else."""
@@ -531,6 +574,7 @@ class DialectAdapter(VenueAdapter):
                     yield StreamUp()
 
     async def close(self) -> None:
+        await self._search.close()
         await self.leave_budget()
         try:
             await asyncio.wait_for(self._ex.close(), 5)

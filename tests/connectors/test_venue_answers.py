@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Callable
@@ -353,6 +354,33 @@ async def test_coinbase_has_no_such_order_only_when_it_listed_all(rig: Rig) -> N
 
     rig.answers = {"historical/batch": paged}
     assert isinstance(await rig.it.query(BTC, CHILD), OrderView)
+
+
+@pytest.mark.parametrize("rig", ["coinbase"], indirect=True)
+async def test_a_thousand_in_doubt_cost_a_reading_and_not_a_thousand(rig: Rig) -> None:
+    it: Any = rig.it
+    says, names = ANSWERS["coinbase"], [f"o{n}-1-0" for n in range(1000)]
+    wires = {name: rig.dialect.client_ids.of(name) for name in names}
+    rows = [{**says.row(wires[name], "OPEN", "0"), "order_id": f"v{name}"} for name in names[::2]]
+    odd: list[Any] = []
+
+    def paged(request: httpx.Request) -> Any:
+        at = int(request.url.params.get("cursor") or 0)
+        part, more = (rows + odd)[at : at + 100], at + 100 < len(rows + odd)
+        return {"orders": part, "has_next": more, "cursor": str(at + 100) if more else ""}
+
+    rig.answers = {"historical/batch": paged}
+    for n, name in enumerate(names):
+        it.know(name, None, (MS + n) * 1000)
+    assert all(it.together(name) for name in names)
+    found = await asyncio.gather(*(it.query(BTC, name) for name in names))
+    assert [type(one) for one in found] == [OrderView, NotFound] * 500
+    assert [one.venue_order_id for one in found[::2]] == [f"v{name}" for name in names[::2]]
+    assert len(rig.asked) == 5 and {r.url.params.get("start_date") for r in rig.asked} == {"2023-11-13T22:13:20.000Z"}
+    # what was found is known by the venue's own id from now on; a row that cannot be read may be any of the others
+    assert not it.together(names[0]) and it.together(names[1])
+    odd = [{"order_id": "6", "client_order_id": "", "status": "OPEN"}, {"client_order_id": wires[names[1]]}]
+    assert isinstance(await it.query(BTC, names[1]), Unknown)
 
 
 @pytest.mark.parametrize("rig", ["bitfinex"], indirect=True)

@@ -46,6 +46,7 @@ class Coinbase(Dialect):
     settle_seconds = 120.0  # a JWT's life; a signed timestamp counts for 30 seconds
     settle_shared = 30.0
     looks_at_time = True
+    listed_by = "client_order_id"
     pools = (Pool("private", 30, 1), Pool("public", 10, 1, {"*": 0, "book": 1}))
     quirks = (
         "ccxt drops a unified clientOrderId: client_order_id it is",
