@@ -32,8 +32,8 @@ from connectors.feeds.follow import GeneralVenue
 from connectors.feeds.market import Levels
 from connectors.feeds.publisher import Publisher
 from connectors.venues.exchanges import DIALECTS
-from connectors.venues.generic import elsewhere
 from connectors.venues.limits import Limiter, Priority
+from connectors.venues.live import elsewhere
 from connectors.venues.signing import Credentials, class_of, settings_of, tidied
 from connectors.venues.transport import HttpxTransport, http_client
 from schemas.records import BookUpdate, Side, Trade

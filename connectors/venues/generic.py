@@ -17,7 +17,6 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -25,6 +24,8 @@ from ccxt.base import errors  # type: ignore[import-untyped, unused-ignore]  # u
 
 from connectors.venues.adapter import VenueAdapter, VenueConfig, readable, wall_ms
 from connectors.venues.dialect import Call, Context, Dialect, Named, NeedsVenueId, NewOrder, Pair, Send
+from connectors.venues.live import elsewhere, live
+from connectors.venues.names import Names
 from connectors.venues.outcomes import (
     UNREADABLE,
     Answer,
@@ -44,8 +45,7 @@ from connectors.venues.outcomes import (
 )
 from connectors.venues.reading import age, order_view, trade_of
 from connectors.venues.search import Reading, Search
-from connectors.venues.signing import Credentials, class_of, settings_of, tidied, token_of
-from connectors.venues.transport import HttpxTransport
+from connectors.venues.signing import token_of
 from connectors.venues.units import exact, text
 from connectors.venues.userstreams import USER_STREAMS
 from connectors.venues.userstreams.runner import Account, Runner
@@ -55,41 +55,7 @@ log = logging.getLogger(__name__)
 
 TICK_SIZE = 4  # ccxt's name for steps, as against digits
 PAGES = 50  # of one listing
-LEEWAY_MS = 300_000  # beyond what an exchange that looks at the time of signing may have let pass
-DAY_MS = 86_400_000  # by more than that no clock is set
 More = Callable[[Send, object, Sequence[Any]], Send | None]
-
-
-class _Live(HttpxTransport):
-    """Mixed in before ccxt's class: the time that a request is signed with can be given."""
-
-    at_ms: int | None = None
-    nonces_per_ms = 1
-    last_nonce = 0
-
-    def milliseconds(self) -> int:
-        return wall_ms() if self.at_ms is None else self.at_ms
-
-    def seconds(self) -> int:
-        """Coinbase's tokens are of these."""
-        return self.milliseconds() // 1000
-
-    def incrementing_nonce(self) -> int:
-        """Never the same twice, and in step with the clock, so that several processes may use one key."""
-        self.last_nonce = max(self.last_nonce + 1, time.time_ns() * self.nonces_per_ms // 1_000_000)
-        return self.last_nonce
-
-
-def elsewhere(urls: Any, rest: str | None, ws: str | None) -> Any:
-    """The exchange's addresses with scheme and host replaced."""
-    if isinstance(urls, dict):
-        return {key: elsewhere(value, rest, ws) for key, value in urls.items()}
-    if not isinstance(urls, str) or "://" not in urls:
-        return urls
-    scheme, _, after = urls.partition("://")
-    base = ws if scheme.startswith("ws") else rest
-    _, slash, path = after.partition("/")
-    return urls if base is None else base.rstrip("/") + slash + path
 
 
 class DialectAdapter(VenueAdapter):
@@ -98,25 +64,10 @@ class DialectAdapter(VenueAdapter):
     def __init__(self, config: VenueConfig, http: httpx.AsyncClient, dialect: Dialect) -> None:
         super().__init__(config, http)
         self.dialect = dialect
-        credentials = Credentials(config.api_key, config.secret, config.password, config.account_id)
-        cls = type(f"Live{dialect.title}", (_Live, class_of(dialect, pro=True)), {})
-        settings = settings_of(credentials, config.recv_window_ms) | {"timeout": int(config.timeout * 1000)}
-        settings["options"] |= dialect.options
-        self._ex: Any = tidied(cls(settings))
-        self._ex.http, self._ex.http_timeout = http, config.timeout
-        self._ex.number = str
-        self._ex.has["fetchCurrencies"] = False
-        if config.sandbox:
-            self._ex.set_sandbox_mode(True)
-        self._ex.urls["api"] = elsewhere(self._ex.urls["api"], config.rest_url, config.ws_url)
+        self._ex = live(dialect, config, http)
         self._ex.limited = self.limited
-        self._ex.nonces_per_ms = dialect.nonces_per_ms
         self._difference = 0
-        self._children: dict[str, str] = {}  # our id on the wire -> child id
-        self._venue_ids: dict[str, str] = {}  # child id -> the exchange's id
-        self._owners: dict[str, str] = {}  # the exchange's id -> child id
-        # child id -> from when to when (ms of the exchange's clock) it may have been taken, where that is sure
-        self._when: dict[str, tuple[int, int | None]] = {}
+        self._names = Names(dialect.client_ids)
         self._search = Search(self._listed)
         self._runner = self._stream_runner()
 
@@ -227,29 +178,18 @@ class DialectAdapter(VenueAdapter):
 
     # ---- orders
 
-    def _named(self, child_id: str) -> Named:
-        wire = self.dialect.client_ids.of(child_id)
-        self._children[wire] = child_id
-        return Named(wire, self._venue_ids.get(child_id), *self._when.get(child_id, ()))
-
     def ours(self, client_id: str) -> bool:
         return self.dialect.client_ids.ours(client_id)
 
     def know(self, child_id: str, venue_order_id: str | None = None, sent_at: int | None = None) -> None:
         if sent_at is not None and self.dialect.looks_at_time:
-            # by our clock as it was then, which may have been set since
-            self._when.setdefault(child_id, (sent_at // 1000 - self._difference - DAY_MS, None))
-        self._named(child_id)
+            self._names.claimed(child_id, sent_at // 1000 - self._difference)
+        self._names.of(child_id)
         if venue_order_id:
-            self._called(child_id, venue_order_id)
+            self._names.called(child_id, venue_order_id)
 
     def forget(self, child_id: str) -> None:
-        self._children.pop(self.dialect.client_ids.of(child_id), None)
-        self._owners.pop(self._venue_ids.pop(child_id, ""), None)
-        self._when.pop(child_id, None)
-
-    def _called(self, child_id: str, venue_id: str) -> None:
-        self._venue_ids[child_id], self._owners[venue_id] = venue_id, child_id
+        self._names.forget(child_id)
 
     def _order(self, child: ChildOrder) -> NewOrder:
         """The order as the exchange takes it. Raises `Refused`."""
@@ -271,7 +211,7 @@ class DialectAdapter(VenueAdapter):
             # The exchange knows no good-till-date: the order's owner cancels it when its time has come.
             validity="IOC" if force is TimeInForce.IOC else "FOK" if force is TimeInForce.FOK and not market else "GTC",
             post_only=bool(child.post_only),
-            client_id=self._named(child.child_id).client_id,
+            client_id=self._names.of(child.child_id).client_id,
         )
         self.dialect.check(order)
         return order
@@ -287,9 +227,7 @@ class DialectAdapter(VenueAdapter):
 
     async def place(self, child: ChildOrder, signed_at: int | None = None) -> Outcome:
         if self.dialect.looks_at_time:
-            at = self.now_ms() if signed_at is None else signed_at
-            since, _ = self._when.get(child.child_id, (at - LEEWAY_MS, None))
-            self._when[child.child_id] = since, at + LEEWAY_MS
+            self._names.signed(child.child_id, self.now_ms() if signed_at is None else signed_at)
         try:
             raw = await self.ask(
                 self.dialect.create(self._order(child), self._context(signed_at)), Call.CREATE, signed_at
@@ -305,7 +243,7 @@ class DialectAdapter(VenueAdapter):
             venue_id = self.dialect.order_id(raw)
         except UNREADABLE as error:
             return self._bad(raw, error)
-        self._called(child.child_id, venue_id)
+        self._names.called(child.child_id, venue_id)
         view = OrderView(child.child_id, venue_id, VenueOrderStatus.OPEN, 0, None)
         return Outcome(OutcomeKind.ACCEPTED, view, http_status=200)
 
@@ -318,7 +256,7 @@ class DialectAdapter(VenueAdapter):
         try:
             pair = Pair.of(symbol)
             try:
-                send = self.dialect.cancel(pair, self._named(child_id), self._context())
+                send = self.dialect.cancel(pair, self._names.of(child_id), self._context())
             except NeedsVenueId:
                 found = await self.query(symbol, child_id)
                 if not isinstance(found, OrderView) or found.status is not VenueOrderStatus.OPEN:
@@ -342,7 +280,7 @@ class DialectAdapter(VenueAdapter):
 
     async def query(self, symbol: str, child_id: str) -> OrderView | NotFound | Unknown:
         try:
-            named = self._named(child_id)
+            named = self._names.of(child_id)
             sends = self.dialect.fetch(Pair.of(symbol), named, self._context())
         except (errors.BaseError, *UNREADABLE) as error:
             return self._unknown(error)
@@ -364,12 +302,12 @@ class DialectAdapter(VenueAdapter):
                     return Unknown(outcome.code, outcome.reason)
             else:
                 if view is not None:
-                    self._called(child_id, view.venue_order_id)
+                    self._names.called(child_id, view.venue_order_id)
                     return view
         return NotFound()
 
     def together(self, child_id: str) -> bool:
-        return self.dialect.listed_by is not None and child_id not in self._venue_ids
+        return self.dialect.listed_by is not None and not self._names.has_venue_id(child_id)
 
     async def _listed(self, symbol: str, asked: Sequence[Named]) -> Reading:
         """What the listing of the time in which these orders were sent has of them."""
@@ -395,7 +333,7 @@ class DialectAdapter(VenueAdapter):
                         continue
                     if name:
                         found[name] = view
-                        self._called(view.child_id, view.venue_order_id)
+                        self._names.called(view.child_id, view.venue_order_id)
                 if len(found) == len(wanted):
                     return Reading(found)
         except Exception as error:
@@ -447,9 +385,7 @@ class DialectAdapter(VenueAdapter):
 
     def view(self, order: Mapping[str, Any], child_id: str | None = None) -> OrderView:
         """ccxt's order as we see it, by the name of our child where it is one. Raises as `reading.order_view`."""
-        view = order_view(order)
-        named = child_id or self._children.get(view.child_id) or self._owners.get(view.venue_order_id)
-        return view if named is None else replace(view, child_id=named)
+        return self._names.owned(order_view(order), child_id)
 
     async def trades(self, symbol: str, venue_order_id: str) -> list[VenueTrade] | Unknown:
         try:
@@ -493,8 +429,7 @@ class DialectAdapter(VenueAdapter):
                         found.partial = True
                         continue
                     found.append(view)
-                    if self._children.get(self.dialect.client_ids.of(view.child_id)) == view.child_id:
-                        self._called(view.child_id, view.venue_order_id)
+                    self._names.listed(view)
         except NotWhole:
             found.partial = True
         except Refused as refused:
@@ -545,9 +480,7 @@ class DialectAdapter(VenueAdapter):
         last; fills are asked for, and polls see the rest."""
         async for event in self._runner.run() if self._runner is not None else self._watched():
             if isinstance(event, VenueEvent) and self._runner is not None:
-                view = event.view
-                named = self._children.get(view.child_id) or self._owners.get(view.venue_order_id)
-                yield VenueEvent(replace(view, child_id=named or view.child_id), event.trade)
+                yield VenueEvent(self._names.owned(event.view), event.trade)
             else:
                 yield event
 

@@ -24,7 +24,8 @@ from connectors.venues import fees
 from connectors.venues.adapter import VenueAdapter, VenueConfig
 from connectors.venues.dialect import Context, Pair
 from connectors.venues.exchanges import DIALECTS
-from connectors.venues.generic import LEEWAY_MS, PAGES, DialectAdapter
+from connectors.venues.generic import PAGES, DialectAdapter
+from connectors.venues.names import LEEWAY_MS
 from connectors.venues.outcomes import Listing, NotFound, OrderView, Unknown, VenueOrderStatus, VenueTrade
 from connectors.venues.registry import adapter
 from connectors.venues.units import SCALE, units

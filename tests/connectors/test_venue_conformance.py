@@ -78,7 +78,8 @@ class Rig:
 
     def venue_name(self, wire: str) -> str:
         """The child that an id on the wire stands for."""
-        return getattr(self.venue, "_children", {}).get(wire, wire)
+        names = getattr(self.venue, "_names", None)
+        return wire if names is None else names.child(wire) or wire
 
     async def another(self) -> VenueAdapter:
         """As after a restart: nothing is remembered."""
