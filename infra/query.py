@@ -1,4 +1,5 @@
-"""Asks ClickHouse over its HTTP interface, with nothing between the analyst's SQL and the server's answer."""
+"""Asks ClickHouse over its HTTP interface, with nothing between the analyst's SQL and the server's answer. Only reads: what would change
+something is refused by the server, for the tables are the sink's."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ def ask(address: str, sql: str, database: str = DATABASE, **parameters: str) -> 
     with _asked(address, sql, "JSONCompact", parameters, database) as response:
         text = response.read()
     if not text.strip():
-        return Answer((), (), [])  # a statement that answers nothing, as CREATE
+        return Answer((), (), [])  # a statement that answers nothing, as SET
     body = json.loads(text)
     return Answer(tuple(m["name"] for m in body["meta"]), tuple(m["type"] for m in body["meta"]), body["data"])
 
@@ -51,6 +52,7 @@ def _asked(
     parts = urlsplit(address)
     settings = {
         "database": database,
+        "readonly": "2",  # settings may be given, nothing else may change
         "default_format": output_format,
         "output_format_json_quote_64bit_integers": "1",
         "output_format_json_quote_decimals": "1",

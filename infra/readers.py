@@ -12,11 +12,11 @@ from typing import Any
 from infra import marks
 from infra.client import now_us, text, units
 from infra.query import ask
-from schemas.records import Position
+from schemas.records import Instrument, Position, SetLimits
 from sinks.readmodel import Order, ReadModel
 from streams.agents import portfolio
 
-POSITIONS = "accounts-positions-changelog"  # the accounts agent's table
+POSITIONS, LIMITS = "accounts-positions-changelog", "accounts-limits-changelog"  # the accounts agent's tables
 
 
 def _of(valkey: str, account: str) -> ReadModel | None:
@@ -62,6 +62,18 @@ def positions(kafka: Mapping[str, Any], registry: str, valkey: str, account: str
     found = marks.latest(kafka, registry, POSITIONS, Position)
     mine = [(key, p) for key, p in sorted(found.items()) if key.rpartition("|")[0] == account]
     return {key.rpartition("|")[2]: portfolio.position(p) for key, p in mine}
+
+
+def symbols(kafka: Mapping[str, Any], registry: str) -> list[str]:
+    """What any venue lists, in order."""
+    found = marks.latest(kafka, registry, "instruments", Instrument)
+    return sorted({instrument.symbol for instrument in found.values()})
+
+
+def limits(kafka: Mapping[str, Any], registry: str, account: str) -> SetLimits | None:
+    """What was set for an account, or with * for everybody, as far as anything was."""
+    topic = "risk.defaults" if account == "*" else LIMITS
+    return marks.latest(kafka, registry, topic, SetLimits).get(account)
 
 
 def shown(order: Order) -> dict[str, Any]:

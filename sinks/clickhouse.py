@@ -13,7 +13,8 @@ How a record comes to stand there once, whatever is killed when:
 * what remains is a writer that was suspended in the middle and goes on after its partitions became another's. Its rows have the
   sorting key of those already there, which the table's engine makes one (`FINAL`, and the views, at once; else the next merge).
 
-A record whose times no column can hold is refused; every other value that the codec lets through fits its column.
+A record of ours whose times no column can hold is refused. Times that others gave (a client, a venue) are none where no column can hold them: whoever
+sends nonsense must not take the row with it. Every other value that the codec lets through fits its column.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from clickhouse_connect.datatypes.registry import get_from_name
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, ProgrammingError
 from clickhouse_connect.driver.insert import InsertContext
 
+from schemas.moments import holds
 from schemas.records import Fill, OrderEvent, Quote, Record, RoutePlan, VenueAlert
 from schemas.status import public_status
 from schemas.topics import BY_NAME
@@ -45,16 +47,22 @@ log = logging.getLogger(__name__)
 
 DDL = Path(__file__).parent / "ddl"
 ANSWER_SECONDS = 30
-EARLIEST, LATEST = (
-    0,
-    int(datetime(2262, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000,
-)  # what DateTime64 can hold, with room
 Values = Callable[[Sequence[Row]], list[Any]]
 
 
 def _plain(name: str) -> Values:
     get = attrgetter(name)
     return lambda rows: [get(r.record) for r in rows]
+
+
+def _given(name: str, otherwise: int | None = None) -> Values:
+    get = attrgetter(name)
+
+    def values(rows: Sequence[Row]) -> list[Any]:
+        found = [get(r.record) for r in rows]
+        return [at if at is not None and holds(at) else otherwise for at in found]
+
+    return values
 
 
 def _or_empty(name: str) -> Values:
@@ -105,8 +113,9 @@ TABLES = (
         "order_events",
         "orders.events",
         OrderEvent,
-        times=("at", "sent_at", "scheduled_at", "expires_at"),
+        times=("at",),
         columns={
+            **{n: _given(n) for n in ("sent_at", "scheduled_at", "expires_at")},
             "status": _status,
             **{n: _or_empty(n) for n in ("side", "order_type", "time_in_force", "venue", "child_id", "trade_id")},
             **{n: _hex(n) for n in ("hash", "previous_hash")},
@@ -117,7 +126,8 @@ TABLES = (
         "fills",
         "fills",
         Fill,
-        times=("at", "venue_at"),
+        times=("at",),
+        columns={"venue_at": _given("venue_at", otherwise=0)},
     ),
     Table(
         "quotes",
@@ -300,7 +310,7 @@ def _unfit(row: Row) -> tuple[Row, str, str] | None:
         return None
     for name in table.times:
         value = getattr(row.record, name)
-        if value is not None and not EARLIEST <= value < LATEST:
+        if value is not None and not holds(value):
             return row, "TIME_OUT_OF_RANGE", f"{name} is {value} µs"
     return None
 

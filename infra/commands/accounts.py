@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra.commands.common import NUMBERS, Home, Json, addresses_of, emit, err, fail, out, reported, settings_of, table
+from infra.commands.common import (
+    NUMBERS,
+    Failure,
+    Home,
+    Json,
+    addresses_of,
+    emit,
+    err,
+    fail,
+    out,
+    reported,
+    settings_of,
+    table,
+)
 from infra.commands.orders import Account, Wait, answered, client_of, described, known
+
+if TYPE_CHECKING:  # for annotations alone: these are imported when a command runs
+    from schemas.records import TradingStatus
 
 accounts = typer.Typer(no_args_is_help=True, help="Move funds into and out of accounts, and see balances.")
 Asset = Annotated[str, typer.Argument(help="The asset, as in USDT.", show_default=False)]
@@ -95,7 +111,11 @@ def limits(
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Set limits of an account or, with *, of everybody: what is not named stays as it is, NAME= is not set any more.
+    """Show or set limits of an account or, with *, of everybody: what is not named stays as it is, NAME= is not set any more.
+
+    Rates are commands a second, notionals and positions amounts of the reporting currency, a collar a part of the price, as in 0.01.
+
+    bestex account limits alice
 
     bestex account limits alice max_open_orders=50 max_notional=100000 position.BTC=10
 
@@ -107,21 +127,26 @@ def limits(
         import secrets
 
         from infra.client import now_us, units
-        from schemas.records import AssetAmount, EventKind, SetLimits, TradingStatus
+        from schemas.records import AssetAmount, EventKind, SetLimits
 
+        if not values:
+            _show_limits(account, home, json)
+            return
         found: dict[str, Any] = {}
-        for pair in values or ():
+        for pair in values:
             name, equals, value = pair.partition("=")
             if not equals:
                 raise ValueError(f"{pair!r} is not NAME=VALUE")
             if not value:
                 found["unset"] = (*found.get("unset", ()), name)
             elif name in COUNTS:
+                if not value.isdigit():
+                    raise ValueError(f"{name} is a whole number, not {value!r}")
                 found[name] = int(value)
             elif name in AMOUNTS:
                 found[name] = units(value)
             elif name == "state":
-                found[name] = TradingStatus(value.upper())
+                found[name] = _state(value)
             elif name == "sanctioned":
                 if value.lower() not in (*YES, *NO):
                     raise ValueError(f"sanctioned is yes or no, not {value!r}")
@@ -146,12 +171,43 @@ def limits(
             if json:
                 emit({"account_id": account, "kind": "PUBLISHED"})
             else:
-                out().print(f"everybody: {', '.join(values or ()) or 'no limit changed'}", highlight=False)
+                out().print(f"everybody: {', '.join(values)}", highlight=False)
             return
         said = next(client.ask("account.limits", account, record, wait), None)
         answered(said, said, {"account_id": account}, wait, json, (EventKind.LIMITS_SET,))
         if not json:
-            out().print(f"{account}: {', '.join(values or ()) or 'no limit changed'}", highlight=False)
+            out().print(f"{account}: {', '.join(values)}", highlight=False)
+
+
+def _state(word: str) -> TradingStatus:
+    from schemas.records import TradingStatus
+
+    states = [status.value for status in TradingStatus]
+    if word.upper() not in states:
+        raise ValueError(f"{word!r} is none of {', '.join(states)}")
+    return TradingStatus(word.upper())
+
+
+def _show_limits(account: str, home: Home, json: bool) -> None:
+    """What was set; what was not is everybody's, or the system's."""
+    from infra.client import text
+    from infra.readers import limits as read
+
+    settings = settings_of(home)
+    addresses = addresses_of(settings)
+    said = read(settings.kafka_client(addresses.kafka), addresses.registry, account)
+    found: dict[str, Any] = {}
+    for name in ("state", "sanctioned", *COUNTS, *AMOUNTS) if said is not None else ():
+        value = getattr(said, name)
+        found |= {} if value is None else {name: text(value) if name in AMOUNTS else value}
+    found |= {f"position.{one.asset}": text(one.amount) for one in (said.max_positions if said else None) or ()}
+    if json:
+        emit({"account_id": account, "limits": found})
+        return
+    shown = table("limit", "is")
+    for name, value in found.items():
+        shown.add_row(name, str(value))
+    out().print(shown if found else f"no limit is set of {'everybody' if account == '*' else account}", highlight=False)
 
 
 @accounts.command()
@@ -165,12 +221,19 @@ def trading(
     """Say what may be traded, in the whole system or in one symbol. Cancels always pass."""
     with reported(json):
         from infra.client import now_us
-        from schemas.records import TradingState, TradingStatus
+        from infra.readers import symbols
+        from schemas.records import TradingState
 
+        if scope != "system":
+            settings = settings_of(home)
+            addresses = addresses_of(settings)
+            listed = symbols(settings.kafka_client(addresses.kafka), addresses.registry)
+            if scope not in listed:
+                near = [name for name in ("system", *listed) if name.lower() == scope.lower()]
+                words = f"; did you mean {near[0]}?" if near else f": there are {', '.join(listed) or 'none'}"
+                raise Failure(f"no venue lists {scope}{words}", "UNKNOWN_SYMBOL")
         name = scope if scope == "system" else f"symbol|{scope}"
-        said = TradingState(
-            scope=name, state=TradingStatus(state.upper()), reason=reason, actor="operator", at=now_us()
-        )
+        said = TradingState(scope=name, state=_state(state), reason=reason, actor="operator", at=now_us())
         client_of(home).send("trading.states", name, said)
         if json:
             emit({"scope": name, "state": str(said.state)})
@@ -187,7 +250,7 @@ def _transfer(
         from infra.client import now_us, text, units
         from schemas.records import EventKind, OrderEvent, Transfer, TransferKind
 
-        name = transfer_id or f"cli-{secrets.token_hex(6)}"
+        name = f"cli-{secrets.token_hex(6)}" if transfer_id is None else transfer_id
         record = Transfer(
             transfer_id=name,
             account_id=account,

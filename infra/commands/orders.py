@@ -201,9 +201,13 @@ def place(
         from infra.client import now_us, units
         from schemas.records import Algo, EventKind, OrderState, OrderType, PlaceOrder, Side, TimeInForce
 
-        coid = client_id or f"cli-{secrets.token_hex(6)}"
+        coid = (
+            f"cli-{secrets.token_hex(6)}" if client_id is None else client_id
+        )  # an empty one is a mistake, and answered as one
         market = limit is None
         client = client_of(home)
+        if twap is not None and iceberg is not None:
+            raise ValueError("--twap and --iceberg exclude each other")
         slices, _, window = (twap or "").partition("/")
         if twap is not None and not (slices.isdigit() and window.isdigit()):
             raise ValueError(f"--twap {twap} is not SLICES/SECONDS, as in 12/3600")

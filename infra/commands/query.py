@@ -24,7 +24,8 @@ def query(
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Ask ClickHouse. Tables: order_events, fills, route_plans, quotes, venue_alerts; views: orders, balances, fills_by_venue.
+    """Ask ClickHouse; it only reads. Tables: order_events, fills, route_plans, quotes, venue_alerts; views: orders, balances, fills_by_venue,
+    route_decisions, tca_fills.
 
     bestex query "SELECT venue, count(), sum(quantity) FROM fills GROUP BY venue"
 
@@ -48,7 +49,10 @@ def query(
 
         table = Table(box=None, header_style="dim")
         for name, kind in zip(answer.columns, answer.types, strict=True):
-            table.add_column(name, justify="right" if kind.startswith(("Int", "UInt", "Float", "Decimal")) else "left")
+            right = kind.startswith(("Int", "UInt", "Float", "Decimal"))
+            table.add_column(
+                name, justify="right" if right else "left", overflow="fold"
+            )  # a name that is cut names nothing
         for row in answer.rows:
             table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
         out().print(table)

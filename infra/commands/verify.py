@@ -43,7 +43,6 @@ def verify(
             valkey=addresses.valkey,
             notices=notices if notices.exists() else None,
             venues=dict(running.venues) if running is not None and alive else {},
-            venues_since=running.started if running is not None else 0.0,
         )
         found = prove(settings.kafka_client(addresses.kafka), addresses.registry, targets, settle)
         if not json:

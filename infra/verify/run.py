@@ -33,7 +33,6 @@ class Targets:
     valkey: str | None = None
     notices: Path | None = None
     venues: Mapping[str, str] = field(default_factory=dict)
-    venues_since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +125,8 @@ def judge(
         checks["notifier_equals_log"] = lambda: targets.notifier_equals_log(log, notices)
     if asked.venues:
         said = targets.audits(asked.venues)
-        since = int(asked.venues_since * 1e6)
         checks["children_accepted_once"] = lambda: targets.children_accepted_once(log, said)
-        checks["venue_ledgers_equal_fills"] = lambda: targets.venue_ledgers_equal_fills(log, said, since)
+        checks["venue_ledgers_equal_fills"] = lambda: targets.venue_ledgers_equal_fills(log, said)
     found, counts = {}, {}
     for name, check in checks.items():
         tell(name.replace("_", " "))

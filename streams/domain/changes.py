@@ -22,6 +22,7 @@ Rules:
 
 from __future__ import annotations
 
+from schemas.moments import holds
 from schemas.records import Algo, Change, EventKind, ModifyOrder, OrderRecord, OrderState, RouteCancel, Side
 from streams.domain import limits, risk
 from streams.domain.commands import (
@@ -101,6 +102,8 @@ def _wanted(step: Step, order: OrderRecord, c: ModifyOrder) -> OrderRecord | Den
         return Denial(risk.INVALID_PRICE, "there is no stop waiting")
     if c.quantity is not None and order.quote_amount is not None:
         return Denial(NOT_MODIFIABLE, "the order has an amount in place of a quantity")
+    if not all(at is None or holds(at) for at in (c.scheduled_at, c.expires_at)):
+        return Denial(risk.INVALID_TIME, risk.NO_TIME)
     if c.scheduled_at is not None and order.state is not OrderState.SCHEDULED:
         return Denial(risk.INVALID_TIME, "the order has started")
     if c.expires_at is not None and (order.expires_at is None or c.expires_at <= step.cause.now):

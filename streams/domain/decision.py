@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from schemas.moments import holds
 from schemas.records import (
     AccountState,
     AssetAmount,
@@ -172,7 +173,8 @@ class Step:
     ) -> None:
         account = before.account or NEW_ACCOUNT
         self.account_id, self.cause, self.before, self.world = account_id, cause, before, world
-        self.actor, self.sent_at = actor, sent_at
+        # by a client's clock: what is no time is not told on
+        self.actor, self.sent_at = actor, sent_at if sent_at is None or holds(sent_at) else None
         self.funds = Funds(account.balances)
         self.order = self._first = before.order
         self.usage: Usage | None = account.usage

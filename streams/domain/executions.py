@@ -31,7 +31,7 @@ from schemas.records import (
     Side,
 )
 from streams.domain import limits
-from streams.domain.commands import again, cancel_children, surplus
+from streams.domain.commands import CLIENT_CANCEL, again, cancel_children, surplus
 from streams.domain.decision import EXPIRY, SLICE, Impossible, Step, replace
 from streams.domain.events import fill_id
 from streams.domain.ledger import AmountOutOfRange, settle
@@ -247,12 +247,16 @@ def _ended(step: Step, at: int, one: ChildState, report: ExecutionReport) -> Non
     state = child(one.state, CHILD_ON[report.kind])
     if one.state in CLOSED:
         return
-    code = report.reason_code or _ENDED[report.kind]
+    asked = (
+        one.cancel_sent and report.kind is ExecutionKind.CANCELLED
+    )  # which is no reason, and what asked for it will give one
+    code = report.reason_code or ("" if asked else _ENDED[report.kind])
     one = replace(one, state=state, expected=report.cumulative_quantity, cancel_sent=False)
     order = _put(step, at, one)
     # A refusal says more than that the rest expired, and so does what the plan said of it.
     telling = state is OrderState.REJECTED or not order.close_reason
-    step.order = replace(order, close_reason=code if telling else order.close_reason)
+    why = code or (CLIENT_CANCEL if order.state is OrderState.PENDING_CANCEL else _ENDED[report.kind])
+    step.order = replace(order, close_reason=why if telling else order.close_reason)
     given_up = _back_if_refused(step)
     step.tell(EventKind.CHILD_CLOSED, code, report.reason, child=one)
     if given_up:

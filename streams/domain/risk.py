@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from schemas.moments import holds
 from schemas.records import (
     Algo,
     Instrument,
@@ -61,6 +62,7 @@ FUNDS_OWED = "FUNDS_OWED"
 INSUFFICIENT_FUNDS = "INSUFFICIENT_FUNDS"
 
 MAX_ID = 128
+NO_TIME = "a time lies before the year 2262"
 NEAR = 5 * SCALE // 10_000  # how far beyond the touch the first round of a buy for an amount goes
 MAX_SLICES = 10_000
 MAX_PARTS = 5_000  # children of an order: its record has all of them, and is written anew with each event
@@ -217,6 +219,8 @@ def well_formed(order: PlaceOrder) -> Denial | None:
 
 
 def _timely(order: PlaceOrder) -> Denial | None:
+    if not all(at is None or holds(at) for at in (order.scheduled_at, order.expires_at)):
+        return Denial(INVALID_TIME, NO_TIME)
     if (order.expires_at is None) is (order.time_in_force is TimeInForce.GTD):
         return Denial(INVALID_TIME, "an order good till a date has the date, no other has one")
     if order.expires_at is not None and order.order_type is OrderType.MARKET:

@@ -5,7 +5,7 @@
 
 Rules:
 
-* a transfer id is used once, also by what was denied: a repeat is answered and does nothing;
+* a transfer id is used once, also by what was denied: a repeat is answered and does nothing. There is no transfer without an id;
 * an account exists once money has come in; one that owes something or is under sanctions gives nothing out and sets nothing aside;
 * a hold takes from what is available; a release gives back what is held, never more;
 * of limits, a command changes those that it names; all others stay what they were, a sanction too. What it names as `unset` is
@@ -26,6 +26,7 @@ from streams.domain.risk import Denial, show
 DUPLICATE_TRANSFER = "DUPLICATE_TRANSFER"
 INVALID_AMOUNT = "INVALID_AMOUNT"
 INVALID_ASSET = "INVALID_ASSET"
+INVALID_TRANSFER_ID = "INVALID_TRANSFER_ID"
 NOT_HELD = "NOT_HELD"
 POSITION = "position."  # and the asset: how `unset` names one of `max_positions`
 LIMITS = tuple(f for f in SetLimits.__struct_fields__ if f not in ("account_id", "command_id", "sent_at", "unset"))
@@ -34,8 +35,10 @@ LIMITS = tuple(f for f in SetLimits.__struct_fields__ if f not in ("account_id",
 def transfer(step: Step, command: Transfer) -> None:
     """Money in or out, or aside and back."""
     amount = command.amount if abs(command.amount) < MAX else 0
-    if step.before.taken is not None:
-        denial: Denial | None = Denial(DUPLICATE_TRANSFER, f"transfer {command.transfer_id} was answered before")
+    if not command.transfer_id:
+        denial: Denial | None = Denial(INVALID_TRANSFER_ID, "a transfer has an id, by which a repeat is known")
+    elif step.before.taken is not None:
+        denial = Denial(DUPLICATE_TRANSFER, f"transfer {command.transfer_id} was answered before")
     else:
         step.taken = ClientId(order_id=command.transfer_id)
         denial = _transfer(step, command)

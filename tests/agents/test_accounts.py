@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.body import avro_body
+from schemas.moments import LATEST, holds
 from schemas.records import (
     Algo,
     CancelOrder,
@@ -137,7 +138,7 @@ SCENARIOS = {
         plan o1: a 1 @ 60000                           => ROUTED>WORKING
         o1.2.1 accepted                                => WORKING>WORKING
         cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL ask:o1.2.1
-        o1.2.1 cancelled 0                             => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED CLOSED>CANCELLED:CLIENT_CANCEL | USDT 100000 0
+        o1.2.1 cancelled 0                             => CHILD_CLOSED>PENDING_CANCEL CLOSED>CANCELLED:CLIENT_CANCEL | USDT 100000 0
     """,
     "a cancel while it is routed again is remembered": """
         deposit 100000 USDT
@@ -146,7 +147,7 @@ SCENARIOS = {
         o1.1 expired 0                                 => CHILD_CLOSED>ROUTING:VENUE_EXPIRED route:o1:1
         cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL
         plan o1: b 1 @ 60000                           => ROUTED>PENDING_CANCEL ask:o1.2.1
-        o1.2.1 cancelled 0                             => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED CLOSED>CANCELLED:CLIENT_CANCEL | USDT 100000 0
+        o1.2.1 cancelled 0                             => CHILD_CLOSED>PENDING_CANCEL CLOSED>CANCELLED:CLIENT_CANCEL | USDT 100000 0
     """,
     "while a venue has not said what it filled, nothing is routed again": """
         deposit 100000 USDT
@@ -185,8 +186,8 @@ SCENARIOS = {
         o1.1 accepted
         cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL ask:o1.1 ask:o1.2
         cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL
-        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED
-        o1.2 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED CLOSED>CANCELLED:CLIENT_CANCEL | USDT 100000 0
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL
+        o1.2 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL CLOSED>CANCELLED:CLIENT_CANCEL | USDT 100000 0
         cancel o1                                      => CANCEL_DENIED>CANCELLED:ALREADY_CLOSED
     """,
     "a cancel before the plan is remembered": """
@@ -196,7 +197,7 @@ SCENARIOS = {
         cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL
         plan o1: a 1 @ 60000                           => ROUTED>PENDING_CANCEL ask:o1.1
         o1.1 accepted                                  => WORKING>PENDING_CANCEL
-        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED CLOSED>CANCELLED:CLIENT_CANCEL
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL CLOSED>CANCELLED:CLIENT_CANCEL
     """,
     "a cancel before a plan that routes nothing": """
         deposit 100000 USDT
@@ -223,17 +224,18 @@ SCENARIOS = {
         o1.1 accepted                                  => WORKING>WORKING
         cancel o1
         o1.1 cancel_rejected                           => CANCEL_REJECTED>PENDING_CANCEL
-        o1.2 cancelled 0                               => CHILD_CLOSED>WORKING:VENUE_CANCELLED
+        o1.2 cancelled 0                               => CHILD_CLOSED>WORKING
         o1.1 fill 0.1 @ 60000 #1                       => FILL>PARTIALLY_FILLED
         cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL ask:o1.1
         o1.1 cancel_rejected                           => CANCEL_REJECTED>PARTIALLY_FILLED
+        o1.1 fill 0.4 @ 60000 #2                       => FILL>PARTIALLY_FILLED CLOSED>CANCELLED:CLIENT_CANCEL | USDT 70000 0, BTC 0.5 0
     """,
     "a cancelled child waits for the fills that its venue counted": """
         deposit 100000 USDT
         buy 1 @ 60000 as o1
         plan o1: a 1 @ 60000
         cancel o1
-        o1.1 cancelled 0.3                             => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED | USDT 39940 60060
+        o1.1 cancelled 0.3                             => CHILD_CLOSED>PENDING_CANCEL | USDT 39940 60060
         o1.1 fill 0.1 @ 60000 #1                       => FILL>PENDING_CANCEL
         o1.1 fill 0.2 @ 60000 #2                       => FILL>PENDING_CANCEL CLOSED>CANCELLED:CLIENT_CANCEL | USDT 82000 0, BTC 0.3 0
     """,
@@ -378,6 +380,9 @@ def assert_adds_up(scenario: Scenario) -> None:
         ({"time_in_force": TimeInForce.GTD}, "INVALID_TIME"),
         ({"time_in_force": TimeInForce.GTD, "expires_at": START}, "INVALID_TIME"),
         ({"expires_at": START + 1}, "INVALID_TIME"),
+        ({"time_in_force": TimeInForce.GTD, "expires_at": LATEST}, "INVALID_TIME"),
+        ({"scheduled_at": LATEST}, "INVALID_TIME"),
+        ({"scheduled_at": -1}, "INVALID_TIME"),
         ({"scheduled_at": START + 9, "time_in_force": TimeInForce.GTD, "expires_at": START + 9}, "INVALID_TIME"),
         ({"quote_amount": S}, "INVALID_QUANTITY"),
         ({"reduce_only": True}, "REDUCE_ONLY"),
@@ -405,6 +410,29 @@ def test_what_is_denied_by_field(changes: dict[str, object], code: str) -> None:
     scenario.driver.run()
     event = scenario.driver.records("orders.events")[-1]
     assert (event.kind, event.reason_code, event.is_outcome) == ("DENIED", code, True)
+
+
+@pytest.mark.parametrize("at", [-1, LATEST, 2**62])
+def test_a_time_that_no_reader_of_the_log_can_hold_is_not_told_on(at: int) -> None:
+    scenario = Scenario()
+    scenario.run("deposit 100000 USDT")
+    asked = place("acct", "o1", Side.BUY, S, 60_000 * S)
+    later = {"time_in_force": TimeInForce.GTD, "expires_at": at, "scheduled_at": at}
+    good = msgspec.structs.replace(asked, client_order_id="o2", scheduled_at=START + 9_000_000, sent_at=at)
+    for order in (msgspec.structs.replace(asked, **later), good):
+        scenario.driver.feed(COMMANDS, "acct", order)
+    change = ModifyOrder(account_id="acct", client_order_id="o2", sent_at=START, scheduled_at=at)
+    scenario.driver.feed(COMMANDS, "acct", change)
+    scenario.driver.run()
+    events = scenario.driver.records("orders.events")[1:]
+    assert [(e.kind, e.reason_code) for e in events] == [
+        ("DENIED", "INVALID_TIME"),
+        ("ACCEPTED", ""),
+        ("MODIFY_DENIED", "INVALID_TIME"),
+    ]
+    told = [t for e in events for t in (e.sent_at, e.scheduled_at, e.expires_at, e.at) if t is not None]
+    assert told and all(holds(t) for t in told)
+    assert_adds_up(scenario)
 
 
 @pytest.mark.parametrize("kind", [CancelOrder, ModifyOrder])

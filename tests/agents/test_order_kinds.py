@@ -27,7 +27,7 @@ KINDS = {
         o1.1 fill 0.4 @ 60000 #1
         wait 29                                        =>
         wait 1                                         => EXPIRING>PENDING_CANCEL:TIME_EXPIRED ask:o1.1
-        o1.1 cancelled 0.4                             => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED CLOSED>EXPIRED:TIME_EXPIRED | USDT 76000 0, BTC 2.4 0
+        o1.1 cancelled 0.4                             => CHILD_CLOSED>PENDING_CANCEL CLOSED>EXPIRED:TIME_EXPIRED | USDT 76000 0, BTC 2.4 0
         wait 100                                       =>
     """,
     "good till a date: the venue refuses and is asked again": """
@@ -44,7 +44,7 @@ KINDS = {
         plan o1: a 1 @ 60000
         cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL ask:o1.1
         wait 30                                        => EXPIRING>PENDING_CANCEL:TIME_EXPIRED
-        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED CLOSED>EXPIRED:TIME_EXPIRED | USDT 100000 0
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL CLOSED>EXPIRED:TIME_EXPIRED | USDT 100000 0
     """,
     "good till a date: its time was over before it could start": """
         buy 1 @ 60000 as o1 at 5 until 10              => ACCEPTED>SCHEDULED
@@ -336,7 +336,7 @@ KINDS = {
         o1 triggered @ 70000
         plan o1: a 0.5 @ 61500
         modify o1 price 70000                          => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.2.1
-        o1.2.1 cancelled 0                             => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED MODIFIED>ROUTING route:o1:0.5
+        o1.2.1 cancelled 0                             => CHILD_CLOSED>PENDING_MODIFY MODIFIED>ROUTING route:o1:0.5
         plan o1: a 0.5 @ 70000
         quote 49990 50010
         modify o1 price 61600                          => MODIFY_DENIED>ROUTING:PRICE_COLLAR
@@ -435,9 +435,9 @@ KINDS = {
         o1.1 fill 0.1 @ 60000 #1                       => FILL>PARTIALLY_FILLED
         modify o1 price 61000 quantity 1.2             => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.1 ask:o1.2 | USDT 26832.9 67167.1
         modify o1 price 61001                          => MODIFY_DENIED>PENDING_MODIFY:MODIFY_PENDING
-        o1.1 cancelled 0.1                             => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED
+        o1.1 cancelled 0.1                             => CHILD_CLOSED>PENDING_MODIFY
         o1.2 fill 0.1 @ 60000 #2                       => FILL>PENDING_MODIFY
-        o1.2 cancelled 0.1                             => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED MODIFIED>PARTIALLY_FILLED route:o1:1 | USDT 26939 61061
+        o1.2 cancelled 0.1                             => CHILD_CLOSED>PENDING_MODIFY MODIFIED>PARTIALLY_FILLED route:o1:1 | USDT 26939 61061
         plan o1: b 1 @ 61000
         o1.2.1 fill 1 @ 61000 #3                       => FILL>FILLED | USDT 27000 0, BTC 3.2 0
     """,
@@ -445,7 +445,7 @@ KINDS = {
         buy 1 @ 60000 as o1
         modify o1 price 59000                          => MODIFY_REQUESTED>PENDING_MODIFY
         plan o1: a 1 @ 60000                           => ROUTED>PENDING_MODIFY ask:o1.1
-        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED MODIFIED>ROUTING route:o1:1 | USDT 40941 59059
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY MODIFIED>ROUTING route:o1:1 | USDT 40941 59059
     """,
     "a new total below what is filled": """
         buy 1 @ 60000 as o1
@@ -453,7 +453,7 @@ KINDS = {
         o1.1 fill 0.5 @ 60000 #1
         modify o1 quantity 0.4                         => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.1
         o1.1 fill 0.1 @ 60000 #2                       => FILL>PENDING_MODIFY
-        o1.1 cancelled 0.6                             => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED CLOSED>FILLED:CHANGED | USDT 64000 0, BTC 2.6 0
+        o1.1 cancelled 0.6                             => CHILD_CLOSED>PENDING_MODIFY CLOSED>FILLED:CHANGED | USDT 64000 0, BTC 2.6 0
     """,
     "a lower total that a fill on the way overtakes": """
         buy 1 @ 60000 as o1
@@ -484,13 +484,13 @@ KINDS = {
         modify o1 quantity 1.5
         cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL
         modify o1 quantity 2                           => MODIFY_DENIED>PENDING_CANCEL:CANCEL_PENDING
-        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED CLOSED>CANCELLED:CLIENT_CANCEL | USDT 100000 0
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL CLOSED>CANCELLED:CLIENT_CANCEL | USDT 100000 0
     """,
     "a venue that does not say what it filled ends the order": """
         buy 1 @ 60000 as o1
         plan o1: a 1 @ 60000
         modify o1 quantity 1.5
-        o1.1 cancelled                                 => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED CLOSED>CANCELLED:NOT_COUNTED | USDT 100000 0
+        o1.1 cancelled                                 => CHILD_CLOSED>PENDING_MODIFY CLOSED>CANCELLED:NOT_COUNTED | USDT 100000 0
         o1.1 fill 0.4 @ 60000 #1                       => FILL>CANCELLED
     """,
     "changes that make no sense": """
@@ -524,7 +524,7 @@ KINDS = {
         buy 0.1 @ 60000 as o4 by ann
         cancel all ETH/USDT                            => ALL_CANCELLED>INITIALIZED
         cancel all                                     => ALL_CANCELLED>INITIALIZED CANCEL_REQUESTED>PENDING_CANCEL CANCEL_REQUESTED>PENDING_CANCEL CLOSED>CANCELLED:CLIENT_CANCEL CANCEL_REQUESTED>PENDING_CANCEL CLOSED>CANCELLED:CLIENT_CANCEL ask:o1.1 disarm:o2
-        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED CLOSED>CANCELLED:CLIENT_CANCEL | USDT 100000 0, BTC 2 0
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL CLOSED>CANCELLED:CLIENT_CANCEL | USDT 100000 0, BTC 2 0
         cancel all                                     => ALL_CANCELLED>INITIALIZED
     """,
     # ---- bulk
@@ -602,7 +602,7 @@ KINDS = {
         plan o1: a 1 @ 60000
         o1.1 fill 0.3 @ 60000 #1
         modify o1 price 59000                          => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.1
-        o1.1 cancelled 0.3                             => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED MODIFIED>PARTIALLY_FILLED RELEASED>PARTIALLY_FILLED route:o1:0.7
+        o1.1 cancelled 0.3                             => CHILD_CLOSED>PENDING_MODIFY MODIFIED>PARTIALLY_FILLED RELEASED>PARTIALLY_FILLED route:o1:0.7
         plan o1: a 0.7 @ 59000
         o1.2.1 expired 0                               => CHILD_CLOSED>PARTIALLY_FILLED:VENUE_EXPIRED CLOSED>EXPIRED:IOC_REMAINDER | USDT 82000 0
     """,
@@ -715,7 +715,7 @@ KINDS = {
         wait 1                                         => RELEASED>PARTIALLY_FILLED route:o1:0.4
         plan o1: halted                                => ROUTED>PARTIALLY_FILLED:HALTED WAITING>PARTIALLY_FILLED:HALTED
         cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL ask:o1.2 disarm:o1
-        o1.2 cancelled 0.1                             => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED CLOSED>CANCELLED:CLIENT_CANCEL | USDT 94000 0
+        o1.2 cancelled 0.1                             => CHILD_CLOSED>PENDING_CANCEL CLOSED>CANCELLED:CLIENT_CANCEL | USDT 94000 0
     """,
     "what waits for a halt's end or a venue while another part rests is given up when only sales are taken": """
         buy 1 @ 60000 as o1
@@ -780,7 +780,7 @@ KINDS = {
         buy 1 @ 60000 as o1
         plan o1: a 0.4 @ 60000, b 0.6 @ 60000
         modify o1 price 59000                          => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.1 ask:o1.2
-        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY
         o1.2 cancel_rejected                           => CANCEL_REJECTED>ROUTING MODIFY_REJECTED>ROUTING route:o1:0.4 | USDT 39940 60060
     """,
     "an iceberg is changed: its slice is recalled": """
@@ -788,7 +788,7 @@ KINDS = {
         plan o1: a 0.4 @ 60000
         o1.1 fill 0.1 @ 60000 #1
         modify o1 price 60500 quantity 0.8             => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.1
-        o1.1 cancelled 0.1                             => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED MODIFIED>PARTIALLY_FILLED route:o1:0.4 | BTC 1.2 0.7
+        o1.1 cancelled 0.1                             => CHILD_CLOSED>PENDING_MODIFY MODIFIED>PARTIALLY_FILLED route:o1:0.4 | BTC 1.2 0.7
     """,
     "an iceberg that is changed between two slices shows one": """
         sell 1 @ 60000 as o1 iceberg 0.4
@@ -839,7 +839,7 @@ KINDS = {
         o1.1 accepted
         modify o1 price 59000                          => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.1
         state system HALTED
-        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED WAITING>PENDING_MODIFY:HALTED
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY WAITING>PENDING_MODIFY:HALTED
         wait 3                                         =>
         crash
         state system ACTIVE
@@ -855,8 +855,8 @@ KINDS = {
         plan o2: a 0.5 @ 60000
         modify o2 price 61000
         state symbol|BTC/USDT HALTED
-        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED WAITING>PENDING_MODIFY:HALTED
-        o2.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED WAITING>PENDING_MODIFY:HALTED
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY WAITING>PENDING_MODIFY:HALTED
+        o2.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY WAITING>PENDING_MODIFY:HALTED
         cancel o1                                      => CANCEL_REQUESTED>PENDING_CANCEL CLOSED>CANCELLED:CLIENT_CANCEL | USDT 100000 0
         wait 10                                        => EXPIRING>PENDING_CANCEL:TIME_EXPIRED CLOSED>EXPIRED:TIME_EXPIRED | BTC 2 0
         state symbol|BTC/USDT ACTIVE
@@ -870,9 +870,9 @@ KINDS = {
         plan o2: a 0.5 @ 60000
         modify o2 price 60001
         limits sanctioned yes
-        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED CLOSED>CANCELLED:SANCTIONED
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY CLOSED>CANCELLED:SANCTIONED
         limits sanctioned no state HALTED
-        o2.1 cancelled 0.1                             => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED
+        o2.1 cancelled 0.1                             => CHILD_CLOSED>PENDING_MODIFY
         o2.1 fill 0.1 @ 60000 #1                       => FILL>PENDING_MODIFY WAITING>PENDING_MODIFY:HALTED
         limits state REDUCING
         wait 1                                         => CLOSED>CANCELLED:REDUCING | USDT 94000 0
@@ -884,15 +884,15 @@ KINDS = {
         modify o1 quantity 0.5 price 60001             => MODIFY_DENIED>ROUTING:REDUCING
         modify o1 quantity 1.1 price 59000             => MODIFY_DENIED>ROUTING:REDUCING
         modify o1 quantity 0.5                         => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.1
-        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED MODIFIED>ROUTING route:o1:0.5
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY MODIFIED>ROUTING route:o1:0.5
         plan o1: a 0.5 @ 60000
         modify o1 price 59000                          => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.2.1
-        o1.2.1 cancelled 0                             => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED MODIFIED>ROUTING route:o1:0.5
+        o1.2.1 cancelled 0                             => CHILD_CLOSED>PENDING_MODIFY MODIFIED>ROUTING route:o1:0.5
         plan o1: a 0.5 @ 59000
         state symbol|BTC/USDT HALTED
         modify o1 quantity 0.6                         => MODIFY_DENIED>ROUTING:HALTED
         modify o1 quantity 0.2                         => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.3.1
-        o1.3.1 cancelled 0                             => CHILD_CLOSED>PENDING_MODIFY:VENUE_CANCELLED WAITING>PENDING_MODIFY:HALTED
+        o1.3.1 cancelled 0                             => CHILD_CLOSED>PENDING_MODIFY WAITING>PENDING_MODIFY:HALTED
         state symbol|BTC/USDT REDUCING
         wait 1                                         => MODIFIED>ROUTING route:o1:0.2
         plan o1: a 0.2 @ 59000

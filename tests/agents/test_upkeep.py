@@ -148,7 +148,7 @@ def test_an_operator_cancels_a_symbol_in_all_accounts() -> None:
     scenario.run("""
         sweep ETH/USDT                                 => ALL_CANCELLED>INITIALIZED
         sweep BTC/USDT                                 => ALL_CANCELLED>INITIALIZED CANCEL_REQUESTED>PENDING_CANCEL:OPERATOR_CANCEL CANCEL_REQUESTED>PENDING_CANCEL:OPERATOR_CANCEL CLOSED>CANCELLED:OPERATOR_CANCEL CANCEL_REQUESTED>PENDING_CANCEL:OPERATOR_CANCEL CLOSED>CANCELLED:OPERATOR_CANCEL CANCEL_REQUESTED>PENDING_CANCEL:OPERATOR_CANCEL ask:o1.1 disarm:o2
-        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED CLOSED>CANCELLED:OPERATOR_CANCEL | USDT 100000 0, BTC 2 0
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL CLOSED>CANCELLED:OPERATOR_CANCEL | USDT 100000 0, BTC 2 0
         plan o5: by ann                                => ROUTED>PENDING_CANCEL:NO_LIQUIDITY CLOSED>CANCELLED:OPERATOR_CANCEL | USDT 93994 6006
         plan o4: by ann                                => ROUTED>PENDING_CANCEL:NO_LIQUIDITY CLOSED>CANCELLED:CLIENT_CANCEL | USDT 100000 0
         sweep BTC/USDT                                 => ALL_CANCELLED>INITIALIZED
@@ -180,7 +180,7 @@ def test_a_refused_cancel_of_a_sweep_is_forgotten() -> None:
         sweep BTC/USDT                                 => ALL_CANCELLED>INITIALIZED CANCEL_REQUESTED>PENDING_CANCEL:OPERATOR_CANCEL ask:o1.1
         o1.1 cancel_rejected                           => CANCEL_REJECTED>WORKING
         cancel o1
-        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL:VENUE_CANCELLED CLOSED>CANCELLED:CLIENT_CANCEL
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL CLOSED>CANCELLED:CLIENT_CANCEL
     """)
 
 

@@ -251,6 +251,32 @@ def test_who_asks_after_an_account_that_is_not_there_is_told(system: System) -> 
         assert said["code"] == "UNKNOWN_ACCOUNT" and "nobody-at-all" in said["error"]
 
 
+def test_a_halt_of_what_is_not_there_is_no_halt(system: System) -> None:
+    for scope, hint in (("btc/usdt", "BTC/USDT"), ("System", "system"), ("FOO/BAR", "there are")):
+        said = system("account", "trading", scope, "HALTED", code=1)
+        assert said["code"] == "UNKNOWN_SYMBOL" and hint in said["error"]
+    assert "HALTED" in system("account", "trading", "BTC/USDT", "SLEEPING", code=1)["error"]
+
+
+def test_limits_are_shown(system: System) -> None:
+    assert system("account", "limits", "lena")["limits"] == {}
+    system("account", "limits", "lena", "max_open_orders=7", "collar=0.01", "position.BTC=3", "state=REDUCING")
+    expected = {"max_open_orders": 7, "collar": "0.01", "position.BTC": "3", "state": "REDUCING"}
+    until(lambda: system("account", "limits", "lena")["limits"] == expected)
+    assert "whole number" in system("account", "limits", "lena", "max_open_orders=many", code=1)["error"]
+
+
+def test_an_empty_id_is_a_mistake_and_not_no_id(system: System) -> None:
+    system("account", "deposit", "mia", "USDT", "1000")
+    said = system("order", "place", "mia", "BTC/USDT", "buy", "0.001", "--id", "", code=1)
+    assert said["reason_code"] == "INVALID_CLIENT_ORDER_ID"
+    for _ in range(2):
+        said = system("account", "deposit", "mia", "USDT", "5", "--id", "", code=1)
+        assert (said["kind"], said["reason_code"]) == ("TRANSFER_DENIED", "INVALID_TRANSFER_ID")
+    both = ("--twap", "4/60", "--iceberg", "0.1")
+    assert "exclude" in system("order", "place", "mia", "BTC/USDT", "buy", "1", *both, code=1)["error"]
+
+
 def test_a_part_that_dies_comes_back(system: System) -> None:
     pid = system("status")["parts"]["accounts"]["pid"]
     psutil.Process(pid).kill()
@@ -289,6 +315,7 @@ def test_queries_in_any_format_and_errors_in_words(system: System) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=system.clean, check=True)
     assert done.stdout == '1,"x"\n'
     assert "nothing_like_it" in system("query", "SELECT * FROM nothing_like_it", code=1)["error"]
+    assert "readonly" in system("query", "TRUNCATE TABLE fills", code=1)["error"]
 
 
 def test_what_trading_cost_is_what_the_log_says(system: System) -> None:

@@ -13,9 +13,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import clickhouse_connect
+import msgspec
 import pytest
 from sink_bench import SCALE, TOPICS, Log, SinkProcess, Wire, World
 
+from schemas.moments import LATEST
 from schemas.records import Fill, OrderEvent
 from schemas.status import public_status
 from sinks.clickhouse import TABLES
@@ -200,6 +202,26 @@ def test_what_cannot_be_written_is_dead_lettered_and_the_rest_goes_on(log: Log, 
     assert {x.value for x in letters if x.cause == "NOT_AVRO_FRAMED"} == {b"garbage"}
     assert all(x.app == "sink.clickhouse" and x.origin_topic == f"{log.prefix}orders.events" for x in letters)
     assert [x.cause for x in log.dead_letters("fills", 1)] == ["WRONG_RECORD"]
+
+
+def test_times_by_others_clocks_that_no_column_can_hold_are_none_and_take_no_row_with_them(
+    log: Log, house: House, tmp_path: Path
+) -> None:
+    log.write_much(World(9, ACCOUNTS), 300)
+    event, fill = next(iter(log.of("orders.events").values())), next(iter(log.of("fills").values()))
+    assert isinstance(event, OrderEvent) and isinstance(fill, Fill)
+    times = {"sent_at": -1, "scheduled_at": LATEST, "expires_at": 2**62}
+    odd = msgspec.structs.replace(event, account_id="odd", **times)
+    log.write_bytes("orders.events", "odd", log.codec.encode(odd))
+    log.write_bytes("fills", "odd", log.codec.encode(msgspec.structs.replace(fill, account_id="odd", venue_at=2**62)))
+    process = sink(log, house, tmp_path).start()
+    process.until_carried(TOPICS)
+    process.end()
+    told = "SELECT sent_at, scheduled_at, expires_at FROM {db}.order_events WHERE account_id = 'odd'"
+    assert house.rows(told) == [(None, None, None)]
+    assert house.rows("SELECT toUnixTimestamp(venue_at), price > 0 FROM {db}.fills WHERE account_id = 'odd'") == [
+        (0, 1)
+    ]
 
 
 def test_views_say_what_the_log_says(log: Log, house: House, tmp_path: Path) -> None:

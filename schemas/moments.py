@@ -1,0 +1,12 @@
+"""Which times (microseconds since the epoch, UTC) everything that reads the log can hold: ClickHouse's DateTime64 is the narrowest."""
+
+from __future__ import annotations
+
+from typing import Final
+
+LATEST: Final = 9_214_646_400_000_000  # the year 2262 begins
+
+
+def holds(at: int) -> bool:
+    """Whether a time is one that can be held."""
+    return 0 <= at < LATEST
