@@ -271,7 +271,10 @@ def _transfer(
         well = isinstance(said, OrderEvent) and said.kind is EventKind.TRANSFERRED
         balances = {}
         if isinstance(said, OrderEvent):
-            balances = {b.asset: {"available": text(b.available), "locked": text(b.locked)} for b in said.balances}
+            balances = {
+                b.asset: {"available": text(b.available), "locked": text(b.locked), "held": text(b.held or 0)}
+                for b in said.balances
+            }
         if json:
             emit({"account_id": account, "transfer_id": name, **described(said), "balances": balances})
         else:
@@ -279,7 +282,8 @@ def _transfer(
                 f"{described(said)['kind']} {described(said)['reason_code']} {described(said)['reason']}".strip()
             )
             for a, b in balances.items():
-                out().print(f"  {a}: {b['available']} available, {b['locked']} locked", highlight=False)
+                held = f", {b['held']} held" if b["held"] != "0" else ""
+                out().print(f"  {a}: {b['available']} available, {b['locked']} locked{held}", highlight=False)
         if not well:
             raise typer.Exit(1)
 

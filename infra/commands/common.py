@@ -65,7 +65,7 @@ def addresses_of(settings: Settings) -> Addresses:
     found = running_addresses(settings.home, settings)
     if found is None:
         raise Failure(
-            f"nothing runs in {settings.home}: start it with `bestex up`, or say where the parts are "
+            f"nothing runs in {settings.home}, or not all of it: start it with `bestex up`, or say where the parts are "
             "(BESTEX_KAFKA, BESTEX_REGISTRY, BESTEX_VALKEY, BESTEX_CLICKHOUSE)",
             "NOT_RUNNING",
         )

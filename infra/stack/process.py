@@ -26,6 +26,7 @@ from infra.stack.state import ProcessId, StackError
 PORTS = range(20_000, 32_000)
 TAIL_BYTES = 4_000
 _GRACE_SECONDS = 10.0
+_KILLED_SECONDS = 60.0  # a busy machine takes its time to clear a large process away
 
 
 def spawn(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
@@ -111,8 +112,10 @@ def end(processes: Mapping[str, ProcessId], grace_seconds: float = _GRACE_SECOND
     _, stubborn = psutil.wait_procs(list(alive.values()), timeout=grace_seconds)
     for process in stubborn:
         send(process, signal.SIGKILL)
-    _, left = psutil.wait_procs(stubborn, timeout=grace_seconds)
-    left = [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    left, deadline = stubborn, time.monotonic() + _KILLED_SECONDS
+    while left and time.monotonic() < deadline:
+        _, left = psutil.wait_procs(left, timeout=0.2)
+        left = [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
     if left:
         raise StackError(f"processes do not end even by SIGKILL: {[process.pid for process in left]}")
 

@@ -20,8 +20,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from infra.settings import Addresses, Settings, redacted
 from infra.stack import process
@@ -71,7 +73,7 @@ class Stack:
         brief: bool = False,
     ) -> None:
         self.home = home.resolve()
-        self.settings = settings or Settings()
+        self.settings = _ours(self.home, settings or Settings())
         self.detached = detached
         self._progress: Progress = progress or (lambda part, state: None)
         self._parts = {cls.name: cls(self.home / cls.name) for cls in PARTS if getattr(self.settings, cls.name) is None}
@@ -327,6 +329,21 @@ class Stack:
     def _save(self) -> None:
         with self._state_lock:
             save(self.home, self._state)
+
+
+def _ours(home: Path, settings: Settings) -> Settings:
+    """The settings without addresses of this home's own parts: a shell that was told where they are (`bestex env`) has not put them elsewhere."""
+    known, own = load(home).parts, dict[str, Any]()
+    for cls in PARTS:
+        given, state = getattr(settings, cls.name), known.get(cls.name)
+        if (
+            given is not None
+            and state is not None
+            and state.ports
+            and cls(home / cls.name).address(state.ports) == given
+        ):
+            own[cls.name] = None
+    return replace(settings, **own) if own else settings
 
 
 def running_addresses(home: Path, settings: Settings | None = None) -> Addresses | None:

@@ -9,7 +9,6 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from schemas.moments import holds
 from schemas.records import EventKind, Fill, OrderEvent, OrderState, RoutePlan, VenueAlert
 
 AUDIT_SECONDS = 30.0
-SHOWN = 20
 
 
 def units(text: Any) -> int | None:
@@ -33,12 +31,11 @@ def units(text: Any) -> int | None:
 
 def _differ(name: str, ours: Mapping[Any, Any], theirs: Mapping[Any, Any]) -> Iterator[str]:
     """What is missing, made up or different, key by key; `ours` is the log's."""
-    for key in islice((k for k in ours if k not in theirs), SHOWN):
-        yield f"{name} lacks {key}"
-    for key in islice((k for k in theirs if k not in ours), SHOWN):
-        yield f"{name} has {key}, which the log has not"
-    for key in islice((k for k, v in ours.items() if k in theirs and theirs[k] != v), SHOWN):
-        yield f"{name} has {key} as {theirs[key]}, the log says {ours[key]}"
+    yield from (f"{name} lacks {key}" for key in ours if key not in theirs)
+    yield from (f"{name} has {key}, which the log has not" for key in theirs if key not in ours)
+    for key, value in ours.items():
+        if key in theirs and theirs[key] != value:
+            yield f"{name} has {key} as {theirs[key]}, the log says {value}"
 
 
 # ---- ClickHouse

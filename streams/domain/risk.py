@@ -67,6 +67,7 @@ NEAR = 5 * SCALE // 10_000  # how far beyond the touch the first round of a buy 
 MAX_SLICES = 10_000
 MAX_PARTS = 5_000  # children of an order: its record has all of them, and is written anew with each event
 PARTS_OF_A_SLICE = 8  # at as many venues as the router uses at most by default
+MAX_TWAP = min(MAX_SLICES, MAX_PARTS // PARTS_OF_A_SLICE)
 STOPS = (OrderType.STOP, OrderType.STOP_LIMIT)
 UNPRICED = (OrderType.MARKET, OrderType.STOP)
 RESTING = (TimeInForce.GTC, TimeInForce.GTD)
@@ -244,7 +245,7 @@ def _sliced(order: PlaceOrder) -> Denial | None:
         return parted(-(-order.quantity // order.visible))
     slices, window = order.slices or 0, order.window_us or 0
     if not 0 < slices <= MAX_SLICES or window <= 0 or order.post_only:
-        return Denial(INVALID_SLICES, f"a TWAP has 1 to {MAX_SLICES} slices over a window, and takes")
+        return Denial(INVALID_SLICES, f"a TWAP has 1 to {MAX_TWAP} slices over a window of time, and never rests")
     return parted(slices * PARTS_OF_A_SLICE)
 
 
@@ -324,7 +325,8 @@ def _in_band(
         return Denial(NO_PRICE, f"there is no current price of {order.symbol} to judge a limit by")
     beyond = price - middle if order.side is Side.BUY else middle - price
     if beyond * SCALE > middle * band:
-        return Denial(PRICE_COLLAR, f"{show(price)} is too far beyond the market, {show(middle)}")
+        far = f"more than {show(band * 100)} % beyond the market, {show(middle)}"
+        return Denial(PRICE_COLLAR, f"{show(price)} is {far}")
     return price, price
 
 

@@ -364,3 +364,15 @@ def test_it_verifies(system: System) -> None:
     said = system("verify")
     assert said["violations"] == 0 and said["first_offender"] is None and said["at_rest"]
     assert len(said["invariants"]) == 16 and said["records"]["orders.events"] > 10
+
+
+def test_what_was_before_a_stop_is_there_afterwards_and_adds_up(system: System) -> None:
+    system("account", "deposit", "olga", "USDT", "100000")
+    system("order", "place", "olga", "BTC/USDT", "buy", "0.1", "--id", "before")
+    until(lambda: system("verify")["at_rest"])
+    system("down")
+    system("up")
+    assert system("order", "place", "olga", "BTC/USDT", "sell", "0.05", "--id", "after")["state"] == "FILLED"
+    assert system("order", "show", "olga", "before")["state"] == "FILLED"
+    found = system("verify")
+    assert found["violations"] == 0 and found["invariants"]["venue_ledgers_equal_fills"] == 0

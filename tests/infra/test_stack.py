@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import clickhouse_connect
@@ -251,6 +252,15 @@ def test_up_stays_is_idempotent_and_down_ends_it(tmp_path: Path) -> None:
         third = cli(tmp_path, "up")
         assert json.loads(third.stdout) == json.loads(first.stdout), third.stderr
         assert redis.Redis.from_url(addresses.valkey).get("k") == b"v"
+        told = replace(ONLY_VALKEY, valkey=addresses.valkey)  # as a shell has it that was told where things are
+        assert Stack(tmp_path, told).status()["valkey"]["state"] == "running"
+        os.kill(processes_of(tmp_path)[0], signal.SIGKILL)
+        eventually(lambda: processes_of(tmp_path) == [])
+        stack = Stack(tmp_path, told, detached=True)
+        assert stack.start().valkey == addresses.valkey and processes_of(tmp_path), (
+            "its own part is not somebody else's"
+        )
+        assert Stack(tmp_path / "another", told).status()["valkey"]["state"] == "external"
     finally:
         down = cli(tmp_path, "down")
     assert down.returncode == 0, down.stderr
