@@ -34,7 +34,7 @@ def ask(address: str, sql: str, database: str = DATABASE, **parameters: str) -> 
     with _asked(address, sql, "JSONCompact", parameters, database) as response:
         text = response.read()
     if not text.strip():
-        return Answer((), (), [])  # a statement that answers nothing, as SET
+        return Answer((), (), [])  # a statement that answers nothing
     body = json.loads(text)
     return Answer(tuple(m["name"] for m in body["meta"]), tuple(m["type"] for m in body["meta"]), body["data"])
 
@@ -52,7 +52,7 @@ def _asked(
     parts = urlsplit(address)
     settings = {
         "database": database,
-        "readonly": "2",  # settings may be given, nothing else may change
+        "readonly": "2",  # a server lets settings be given, the local one not even those; nothing else may change
         "default_format": output_format,
         "output_format_json_quote_64bit_integers": "1",
         "output_format_json_quote_decimals": "1",

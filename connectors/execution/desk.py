@@ -282,7 +282,8 @@ class Desk:
         together = self.adapter.together(child.child_id)
         async with contextlib.nullcontext() if together else self._questions:
             found = await self.adapter.query(child.state.child.symbol, child.child_id)
-        self.note(found)
+        if not together:  # one request answered many: it would count as many failures, or as many successes
+            self.note(found)
         return found
 
     async def _ask_trades(self, child: Child, venue_order_id: str) -> list[VenueTrade] | Unknown:

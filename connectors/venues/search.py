@@ -7,7 +7,8 @@ busy venue after a crash. Rules:
   if the listing was read to its end;
 * those whose time of sending is bounded are looked for apart from those of whom only a beginning is known, so that they are not looked for in
   the listing of a whole day;
-* where a listing has more than can be asked for (`NotWhole`), each of those not found is looked for alone, in the listing of its own time.
+* where a listing has more than can be asked for (`NotWhole`), each of those not found whose time is bounded is looked for alone, in the
+  listing of its own time. One without a bound would read the same listing again: it is told that nothing can be said.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Reading(NamedTuple):
     failure: Exception | None = None
 
 
+_LATER = NotWhole("of those not found another reading tells")
 Read = Callable[[str, Sequence[Named]], Awaitable[Reading]]
 Asked = tuple[Named, "asyncio.Future[OrderView | None]"]
 
@@ -52,18 +54,22 @@ class Search:
 
     async def close(self) -> None:
         """Read no more. Who still waits is told `CancelledError`."""
-        readers = list(self._readers.values())
+        readers, self._readers = list(self._readers.values()), {}
         for reader in readers:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
+        for _, answer in (one for asked in self._waiting.values() for one in asked):
+            answer.cancel()  # of readers that had not begun
+        self._waiting.clear()
 
     async def _serve(self, group: Group) -> None:
         asked: list[Asked] = []
         try:
             while asked := [one for one in self._waiting.pop(group, ()) if not one[1].done()]:
                 reading = await self._read(group[0], [named for named, _ in asked])
-                _tell(asked, reading)
-                for one in asked if len(asked) > 1 and isinstance(reading.failure, NotWhole) else ():
+                again = group[1] and len(asked) > 1 and isinstance(reading.failure, NotWhole)
+                _tell(asked, Reading(reading.found, _LATER) if again else reading)
+                for one in asked if again else ():
                     if not one[1].done():
                         _tell([one], await self._read(group[0], [one[0]]))
         except BaseException as error:
@@ -72,17 +78,16 @@ class Search:
                     answer.set_exception(error) if isinstance(error, Exception) else answer.cancel()
             raise
         finally:
-            del self._readers[group]
+            self._readers.pop(group, None)
 
 
 def _tell(asked: Sequence[Asked], reading: Reading) -> None:
-    """Answer those of whom a reading says something. That it was not whole is for one alone to hear: several are looked for once more."""
-    alone = len(asked) == 1
+    """Answer those of whom a reading says something."""
     for named, answer in asked:
         view = reading.found.get(named.client_id or "")
         if answer.done():
             continue
         if view is not None or reading.failure is None:
             answer.set_result(view)
-        elif alone or not isinstance(reading.failure, NotWhole):
+        elif reading.failure is not _LATER:
             answer.set_exception(reading.failure)

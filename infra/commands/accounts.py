@@ -215,6 +215,7 @@ def trading(
     scope: Annotated[str, typer.Argument(help="system, or a symbol as in BTC/USDT.", show_default=False)],
     state: Annotated[str, typer.Argument(help="ACTIVE, REDUCING or HALTED.", show_default=False)],
     reason: Annotated[str, typer.Option(help="Why, for people.")] = "",
+    anyway: Annotated[bool, typer.Option("--anyway", help="Also of a symbol that no venue lists now.")] = False,
     home: Home = None,
     json: Json = False,
 ) -> None:
@@ -224,14 +225,14 @@ def trading(
         from infra.readers import symbols
         from schemas.records import TradingState
 
-        if scope != "system":
+        if scope != "system" and not anyway:
             settings = settings_of(home)
             addresses = addresses_of(settings)
             listed = symbols(settings.kafka_client(addresses.kafka), addresses.registry)
             if scope not in listed:
                 near = [name for name in ("system", *listed) if name.lower() == scope.lower()]
                 words = f"; did you mean {near[0]}?" if near else f": there are {', '.join(listed) or 'none'}"
-                raise Failure(f"no venue lists {scope}{words}", "UNKNOWN_SYMBOL")
+                raise Failure(f"no venue lists {scope}{words} (--anyway says it all the same)", "UNKNOWN_SYMBOL")
         name = scope if scope == "system" else f"symbol|{scope}"
         said = TradingState(scope=name, state=_state(state), reason=reason, actor="operator", at=now_us())
         client_of(home).send("trading.states", name, said)

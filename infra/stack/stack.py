@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -336,13 +336,11 @@ def _ours(home: Path, settings: Settings) -> Settings:
     known, own = load(home).parts, dict[str, Any]()
     for cls in PARTS:
         given, state = getattr(settings, cls.name), known.get(cls.name)
-        if (
-            given is not None
-            and state is not None
-            and state.ports
-            and cls(home / cls.name).address(state.ports) == given
-        ):
-            own[cls.name] = None
+        if given is None or state is None or not state.ports:
+            continue
+        with suppress(OSError, ValueError, KeyError):  # what is left of a part that was cleared away is no part of ours
+            if cls(home / cls.name).address(state.ports) == given:
+                own[cls.name] = None
     return replace(settings, **own) if own else settings
 
 

@@ -176,7 +176,7 @@ CREATE OR REPLACE VIEW {database}.tca_fills
     notional Decimal(76, 16) COMMENT 'price times quantity',
     order_notional Decimal(76, 16) COMMENT 'Of all fills of the order: its size',
     arrival_mid Nullable(Decimal(38, 8)) COMMENT 'Consolidated mid when the order was first planned',
-    planned_price Nullable(Decimal(38, 8)) COMMENT 'Average price without fees that the plan expected of the child; null without plan, or in plans of old versions',
+    planned_price Nullable(Decimal(38, 8)) COMMENT 'Price without fees that the plan expected: the child''s own where it rested, else the average of what it was to take; null without plan, or in plans of old versions',
     best_single_price Nullable(Decimal(38, 8)) COMMENT 'All-in price of the plan''s quantity at the best single venue; null where no venue had all of it, and for what rested',
     arrival_notional Nullable(Decimal(76, 16)) COMMENT 'arrival_mid times quantity: what the paper portfolio paid',
     arrival_cost Nullable(Decimal(76, 16)) COMMENT 'Slippage against arrival: side times (price less arrival_mid) times quantity',
@@ -202,7 +202,7 @@ AS SELECT
     toDecimal256(f.price, 8) * f.quantity AS notional,
     o.notional AS order_notional,
     f.arrival_mid AS arrival_mid,
-    c.expected_price AS planned_price,
+    if(c.time_in_force = 'GTC' AND f.liquidity = 'MAKER', c.price, c.expected_price) AS planned_price,
     if(c.time_in_force != 'GTC' OR f.liquidity = 'TAKER', c.best_single_price, NULL) AS best_single_price,
     toDecimal256(f.arrival_mid, 8) * f.quantity AS arrival_notional,
     if(f.side = 'BUY', 1, -1) * (toDecimal256(f.price, 8) - f.arrival_mid) * f.quantity AS arrival_cost,
@@ -225,7 +225,7 @@ INNER JOIN
 ) AS o ON o.order_id = f.order_id
 LEFT ANY JOIN
 (
-    SELECT c.child_id AS child_id, c.time_in_force AS time_in_force, c.expected_price AS expected_price, best_single_price
+    SELECT c.child_id AS child_id, c.time_in_force AS time_in_force, c.price AS price, c.expected_price AS expected_price, best_single_price
     FROM {database}.route_plans FINAL
     ARRAY JOIN children AS c
 ) AS c ON c.child_id = f.child_id;

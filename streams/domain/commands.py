@@ -355,13 +355,15 @@ def surplus(step: Step) -> None:
         step.order = replace(order, change=None, locked=order.locked - max(0, more))
 
 
+def stopped_by(order: OrderRecord) -> str:
+    """Who or what had the order cancelled, as a code."""
+    return OPERATOR_CANCEL if order.swept else TIME_EXPIRED if order.expiring else CLIENT_CANCEL
+
+
 def end_stopped(step: Step) -> None:
     """What was to end has nothing at a venue any more."""
-    order = step.the_order()
-    on, code = (On.END_EXPIRED, TIME_EXPIRED) if order.expiring else (On.END_CANCELLED, CLIENT_CANCEL)
-    if order.swept:
-        on, code = On.END_CANCELLED, OPERATOR_CANCEL
-    step.close(on, code)
+    code = stopped_by(step.the_order())
+    step.close(On.END_EXPIRED if code == TIME_EXPIRED else On.END_CANCELLED, code)
     step.tell(EventKind.CLOSED, code)
 
 

@@ -31,7 +31,7 @@ from schemas.records import (
     Side,
 )
 from streams.domain import limits
-from streams.domain.commands import CLIENT_CANCEL, again, cancel_children, surplus
+from streams.domain.commands import again, cancel_children, stopped_by, surplus
 from streams.domain.decision import EXPIRY, SLICE, Impossible, Step, replace
 from streams.domain.events import fill_id
 from streams.domain.ledger import AmountOutOfRange, settle
@@ -46,6 +46,7 @@ NO_VENUE = "NO_VENUE"
 VENUE_CANCELLED = "VENUE_CANCELLED"
 ASK_AGAIN_US = 1_000_000
 VENUE_EXPIRED = "VENUE_EXPIRED"
+CALLED_BACK = "CALLED_BACK"
 VENUE_REJECTED = "VENUE_REJECTED"
 
 _ENDED = {
@@ -255,7 +256,7 @@ def _ended(step: Step, at: int, one: ChildState, report: ExecutionReport) -> Non
     order = _put(step, at, one)
     # A refusal says more than that the rest expired, and so does what the plan said of it.
     telling = state is OrderState.REJECTED or not order.close_reason
-    why = code or (CLIENT_CANCEL if order.state is OrderState.PENDING_CANCEL else _ENDED[report.kind])
+    why = code or (stopped_by(order) if order.state is OrderState.PENDING_CANCEL else CALLED_BACK)
     step.order = replace(order, close_reason=why if telling else order.close_reason)
     given_up = _back_if_refused(step)
     step.tell(EventKind.CHILD_CLOSED, code, report.reason, child=one)

@@ -13,6 +13,7 @@ WORDS: Mapping[str, str] = {
     "IOC_REMAINDER": "what could be had at once was taken; the rest may not wait",
     "TOO_MANY_PARTS": "it has been sent in as many parts as an order may have",
     "VENUE_CANCELLED": "its venue cancelled it, unasked",
+    "CALLED_BACK": "it was called back for a change that then could not be made",
     "VENUE_EXPIRED": "its venue let it expire",
     "VENUE_REJECTED": "its venue refused it",
     "NO_VENUE": "no venue took it",

@@ -182,9 +182,10 @@ class _Draft:
 
     @property
     def expected(self) -> int:
-        """The average price without fees, rounded against us: of the levels taken, and of our own price for what rests."""
-        worth = self.notional + self.price * (self.quantity - self.taken)
-        return -(-worth // self.quantity) if self.lane.buy else worth // self.quantity
+        """The average price without fees of the levels taken, rounded against us; our own price where nothing is taken. What rests has that anyway."""
+        if not self.taken:
+            return self.price
+        return -(-self.notional // self.taken) if self.lane.buy else self.notional // self.taken
 
 
 def _taking(request: RouteRequest, lane: Lane, share: int, slack: int) -> _Draft:

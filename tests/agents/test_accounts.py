@@ -230,6 +230,25 @@ SCENARIOS = {
         o1.1 cancel_rejected                           => CANCEL_REJECTED>PARTIALLY_FILLED
         o1.1 fill 0.4 @ 60000 #2                       => FILL>PARTIALLY_FILLED CLOSED>CANCELLED:CLIENT_CANCEL | USDT 70000 0, BTC 0.5 0
     """,
+    "an end that was asked for in part has the reason of who asked: an operator": """
+        deposit 100000 USDT
+        buy 1 @ 60000 as o1
+        plan o1: a 0.5 @ 60000, b 0.5 @ 60000
+        wait 1
+        sweep BTC/USDT
+        o1.2 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL
+        o1.1 cancel_rejected                           => CANCEL_REJECTED>ROUTING
+        o1.1 fill 0.5 @ 60000 #1                       => FILL>PARTIALLY_FILLED CLOSED>CANCELLED:OPERATOR_CANCEL
+    """,
+    "an end that was asked for in part has the reason of who asked: the clock": """
+        deposit 100000 USDT
+        buy 1 @ 60000 as o1 until 30
+        plan o1: a 0.5 @ 60000, b 0.5 @ 60000
+        wait 31
+        o1.2 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL
+        o1.1 cancel_rejected
+        o1.1 fill 0.5 @ 60000 #1                       => FILL>PARTIALLY_FILLED CLOSED>CANCELLED:TIME_EXPIRED
+    """,
     "a cancelled child waits for the fills that its venue counted": """
         deposit 100000 USDT
         buy 1 @ 60000 as o1

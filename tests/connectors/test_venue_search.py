@@ -69,12 +69,16 @@ async def test_a_listing_that_is_not_whole_still_tells_what_it_has_and_the_other
     listing.there = {"a"}
     listing.failure = lambda asked: NotWhole("more than can be asked for") if asked > 1 else None
     listing.go.set()
-    found = await asyncio.gather(*(listing.ask(name) for name in "abc"))
+    found = await asyncio.gather(*(listing.ask(name, MS) for name in "abc"))
     assert [view and view.child_id for view in found] == ["a", None, None]
     assert listing.read == [["a", "b", "c"], ["b"], ["c"]]
     listing.failure = lambda asked: NotWhole("more than can be asked for")
     with pytest.raises(NotWhole):
-        await listing.ask("d")
+        await listing.ask("d", MS)
+    listing.read.clear()
+    unbounded = await asyncio.gather(*(listing.ask(name) for name in "abc"), return_exceptions=True)
+    assert isinstance(unbounded[0], OrderView) and all(isinstance(one, NotWhole) for one in unbounded[1:])
+    assert listing.read == [["a", "b", "c"]], "each alone would have to read the same again"
 
 
 async def test_a_failure_is_told_to_all_that_were_not_found_and_the_next_reading_is_a_new_one() -> None:
@@ -101,3 +105,8 @@ async def test_who_stops_waiting_keeps_nobody_else_from_an_answer() -> None:
     await listing.search.close()
     with pytest.raises(asyncio.CancelledError):
         await waits
+    waits = asyncio.ensure_future(listing.search.find(BTC, Named("d")))
+    await asyncio.sleep(0)  # it has asked, and nobody has begun to read
+    await listing.search.close()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(waits, 5)

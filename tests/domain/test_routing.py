@@ -129,7 +129,7 @@ def all_in(market_: Venue, side: Side, quantity: int) -> Fraction | None:
 
 
 def expected_price(venue: Venue, side: Side, child: PlannedChild, takes: int) -> int:
-    """What the venue's best `takes` average to, and the child's own price for its rest; rounded against us."""
+    """What the venue's best `takes` average to, rounded against us; the child's own price where it takes nothing."""
     assert venue.book is not None
     ladder = venue.book.asks if side is Side.BUY else venue.book.bids
     worth, left = Fraction(0), takes
@@ -137,7 +137,7 @@ def expected_price(venue: Venue, side: Side, child: PlannedChild, takes: int) ->
         take = min(max(there - venue.taken.get(price, 0), 0), left)
         worth += price * take
         left -= take
-    average = (worth + child.price * (child.quantity - takes)) / child.quantity
+    average = worth / takes if takes else Fraction(child.price)
     return ceil(average) if side is Side.BUY else floor(average)
 
 

@@ -24,7 +24,7 @@ from infra.client import UNIT
 from infra.marks import latest
 from infra.verify.log import load
 from schemas.codec import Codec
-from schemas.records import AssetAmount, SetLimits, Side
+from schemas.records import AssetAmount, Liquidity, SetLimits, Side, TimeInForce
 from schemas.registry import ConfluentRegistry
 
 ROOT = Path(__file__).parents[2]
@@ -326,13 +326,15 @@ def test_what_trading_cost_is_what_the_log_says(system: System) -> None:
     where = system("env")
     codec = Codec(ConfluentRegistry(where["BESTEX_REGISTRY"]))
     log = load({"bootstrap.servers": where["BESTEX_KAFKA"]}, codec)
-    planned = {c.child_id: c.expected_price for _, p in log.plans() for c in p.children}
+    planned = {c.child_id: c for _, p in log.plans() for c in p.children}
     truth: dict[str, dict[str, Fraction]] = {}
     for _, f in log.fills():
         of = truth.setdefault(f.venue, defaultdict(Fraction))
         side, quantity = (1 if f.side is Side.BUY else -1), Fraction(f.quantity, UNIT)
         assert f.arrival_mid is not None and f.fee_asset in ("USDT", "BTC", "ETH")
-        price, expected = Fraction(f.price, UNIT), planned[f.child_id]
+        child, price = planned[f.child_id], Fraction(f.price, UNIT)
+        rested = child.time_in_force is TimeInForce.GTC and f.liquidity is Liquidity.MAKER
+        expected = child.price if rested else child.expected_price
         assert expected is not None
         of["fills"] += 1
         of["notional"] += price * quantity
