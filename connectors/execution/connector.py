@@ -176,6 +176,7 @@ class Connector:
     async def _load(self, desk: Desk) -> None:
         """Read the venue's instruments, publish them, then listen to its stream."""
         wait = 0.2
+        desk.loaded.clear()
         while True:
             try:
                 instruments = await desk.adapter.load()
@@ -187,6 +188,7 @@ class Connector:
                 desk.tried.set()
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, 5.0)
+        desk.loaded.set()
         self._broadcast.instruments(instruments)
         desk.health.answered()
         desk.tried.set()

@@ -147,6 +147,8 @@ class Desk:
         self.watcher: Watcher | None = None
         self.health_changed = asyncio.Event()
         self.tried = asyncio.Event()  # the venue's instruments were asked for, with or without success
+        self.loaded = asyncio.Event()  # they are known; cleared by who goes to read them
+        self.loaded.set()
 
     @property
     def settle(self) -> float:
@@ -216,6 +218,10 @@ class Desk:
                 self.apply(child, report.refused(child.child_id, child.state, kind, outcome, now_us()))
 
     async def _send(self, child: Child, order: ChildOrder, claimed: Claimed) -> Outcome:
+        if not self.health.down and not self.loaded.is_set():
+            # What was never read says nothing about a symbol. The claim bounds the wait.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.loaded.wait(), self._ttl)
         async with self._orders:
             signed_at = (
                 self.adapter.now_ms()

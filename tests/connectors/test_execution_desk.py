@@ -13,7 +13,7 @@ from children import CHILD
 
 from connectors.execution import desk as desks
 from connectors.execution import report
-from connectors.execution.desk import Child, Desk, now_us
+from connectors.execution.desk import Child, Claimed, Desk, now_us
 from connectors.execution.journal import Kept
 from connectors.execution.writer import Ownership, Writer
 from connectors.venues.adapter import VenueAdapter, VenueConfig
@@ -175,6 +175,58 @@ async def polled(desk: Desk, _: Child, paper: Paper) -> None:
 
 ACKNOWLEDGED = Outcome(OutcomeKind.ACCEPTED, view=OPEN)
 ALREADY = Outcome(OutcomeKind.REJECTED, code="CANCEL_PENDING", http_status=400)
+
+
+class Reading(OddVenue):
+    """Takes orders; answers questions together with others."""
+
+    def __init__(self, looks: Sequence[Looked] = (NotFound(),), jointly: bool = False) -> None:
+        super().__init__(looks=looks)
+        self.jointly, self.placed = jointly, 0
+
+    async def place(self, child: ChildOrder, signed_at: int | None = None) -> Outcome:
+        self.placed += 1
+        return Outcome(OutcomeKind.ACCEPTED, view=OPEN)
+
+    def together(self, child_id: str) -> bool:
+        return self.jointly
+
+
+def test_an_order_waits_until_the_instruments_of_its_venue_are_known_as_long_as_its_claim_is_good() -> None:
+    async def run(desk: Desk, child: Child, _: Paper) -> None:
+        desk._ttl = 30.0
+        desk.loaded.clear()
+        placing = asyncio.create_task(desk.place(child, CHILD, Claimed.now(), lambda: None))
+        for _n in range(10):
+            await asyncio.sleep(0)
+        assert venue.placed == 0
+        desk.loaded.set()
+        await placing
+        assert venue.placed == 1
+
+    venue = Reading()
+    child, _ = at(venue, report.claim(CHILD, now_us()), run)
+    assert child.state.phase is ExecutionPhase.OPEN
+
+    async def never(desk: Desk, child: Child, _: Paper) -> None:
+        desk.loaded.clear()
+        desk._ttl = 0.001
+        await asyncio.sleep(0.01)
+        await desk.place(child, CHILD, Claimed(0.0, 0.0), lambda: None)
+
+    venue = Reading()
+    _, paper = at(venue, report.claim(CHILD, now_us()), never)
+    assert venue.placed == 0 and paper.told == [(K.NOT_SENT, "CLAIM_EXPIRED")]
+
+
+@pytest.mark.parametrize("jointly", [True, False])
+def test_what_one_request_said_of_many_orders_counts_for_the_venues_health_no_more_than_once(jointly: bool) -> None:
+    async def run(desk: Desk, child: Child, _: Paper) -> None:
+        for _n in range(10):
+            await desk._ask(child)
+        assert desk.health.down is not jointly
+
+    at(Reading([Unknown("TIMEOUT", "no answer")], jointly), report.claim(CHILD, now_us()), run)
 
 
 def test_a_cancel_that_is_acknowledged_and_not_carried_out_is_asked_for_again() -> None:
