@@ -43,7 +43,7 @@ ORDERS = st.builds(
     time_in_force=st.sampled_from(TimeInForce),
     quantity=st.integers(-10, 10**25) | st.integers(1, 10**9).map(lambda n: n * 1000),
     price=st.none() | st.integers(-10, 10**25) | st.integers(1, 10**7).map(lambda n: n * S // 100),
-    stop_price=st.none() | st.integers(-10, 10**25),
+    stop_price=st.none() | st.integers(-10, 10**25) | st.integers(1, 10**7).map(lambda n: n * S // 100),
     scheduled_at=st.none() | st.just(5),
     expires_at=st.none() | st.just(5),
     sent_at=st.just(0),
@@ -76,13 +76,18 @@ def test_any_order_is_denied_with_a_code_or_reserves_what_it_may_cost(
     assert verdict.protection % terms.tick == 0 or order.order_type is OrderType.MARKET
     if order.price is not None:
         assert verdict.protection == order.price
-    elif order.side is Side.BUY:
-        assert quote is not None and quote.ask is not None and quote.ask <= verdict.protection
-        assert verdict.protection <= max(quote.ask, quote.ask * (S + settings.collar) // S)
     else:
-        assert quote is not None and quote.bid is not None
-        floor = -(-quote.bid * (S - settings.collar) // S)
-        assert verdict.protection > 0 and floor <= verdict.protection < max(quote.bid, floor) + terms.tick
+        # a stop that still waits is protected from where it will trigger, a market order from the market
+        touch = order.stop_price
+        if touch is None:
+            assert quote is not None
+            touch = quote.ask if order.side is Side.BUY else quote.bid
+        assert touch is not None
+        if order.side is Side.BUY:
+            assert touch <= verdict.protection <= max(touch, touch * (S + settings.collar) // S)
+        else:
+            floor = -(-touch * (S - settings.collar) // S)
+            assert verdict.protection > 0 and floor <= verdict.protection < max(touch, floor) + terms.tick
     if order.side is Side.BUY:
         assert (verdict.asset, verdict.amount) == ("USDT", worst_cost(verdict.protection, order.quantity, S // 100))
     else:
