@@ -37,7 +37,7 @@ from clickhouse_connect.datatypes.registry import get_from_name
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, ProgrammingError
 from clickhouse_connect.driver.insert import InsertContext
 
-from schemas.moments import holds
+from schemas.moments import held, holds
 from schemas.records import Fill, OrderEvent, Quote, Record, RoutePlan, VenueAlert
 from schemas.status import public_status
 from schemas.topics import BY_NAME
@@ -59,8 +59,8 @@ def _given(name: str, otherwise: int | None = None) -> Values:
     get = attrgetter(name)
 
     def values(rows: Sequence[Row]) -> list[Any]:
-        found = [get(r.record) for r in rows]
-        return [at if at is not None and holds(at) else otherwise for at in found]
+        found = [held(get(r.record)) for r in rows]
+        return [otherwise if at is None else at for at in found]
 
     return values
 
@@ -310,7 +310,7 @@ def _unfit(row: Row) -> tuple[Row, str, str] | None:
         return None
     for name in table.times:
         value = getattr(row.record, name)
-        if value is not None and not holds(value):
+        if not holds(value):
             return row, "TIME_OUT_OF_RANGE", f"{name} is {value} µs"
     return None
 

@@ -33,8 +33,8 @@ from connectors.feeds.market import Levels
 from connectors.feeds.publisher import Publisher
 from connectors.venues.exchanges import DIALECTS
 from connectors.venues.limits import Limiter, Priority
-from connectors.venues.live import elsewhere
-from connectors.venues.signing import Credentials, class_of, settings_of, tidied
+from connectors.venues.live import elsewhere, made
+from connectors.venues.signing import Credentials, settings_of
 from connectors.venues.transport import HttpxTransport, http_client
 from schemas.records import BookUpdate, Side, Trade
 
@@ -173,13 +173,10 @@ class GeneralFeed:
         """ccxt's exchange, with our transport and at our addresses."""
         dialect = DIALECTS[self._venue.exchange]
         settings = settings_of(Credentials(), 5_000)
-        settings["options"] |= dialect.options
-        settings["timeout"] = int(self._settings.connect_seconds * 1000)
         # pings this often; a connection that misses two answers is given up by ccxt itself
         settings["streaming"] = {"keepAlive": int(self._settings.general_silence_seconds * 1000 / 3)}
-        found: Any = tidied(type(f"Public{dialect.title}", (_Public, class_of(dialect, pro=True)), {})(settings))
-        found.http, found.http_timeout, found.limiter = http, self._settings.connect_seconds, self._limiter
-        found.has["fetchCurrencies"] = False
+        found = made(dialect, _Public, settings, http, self._settings.connect_seconds)
+        found.limiter = self._limiter
         found.urls["api"] = elsewhere(found.urls["api"], self._venue.rest_url, self._venue.ws_url)
         found.limited, found.failed = self._limited, asyncio.get_running_loop().create_future()
         return found

@@ -36,17 +36,23 @@ class _Live(HttpxTransport):
 def live(dialect: Dialect, config: VenueConfig, http: httpx.AsyncClient) -> Any:
     """An instance of ccxt's class for an account. It reads numbers as strings, so that no amount passes through a float."""
     credentials = Credentials(config.api_key, config.secret, config.password, config.account_id)
-    cls = type(f"Live{dialect.title}", (_Live, class_of(dialect, pro=True)), {})
-    settings = settings_of(credentials, config.recv_window_ms) | {"timeout": int(config.timeout * 1000)}
-    settings["options"] |= dialect.options
-    exchange: Any = tidied(cls(settings))
-    exchange.http, exchange.http_timeout = http, config.timeout
+    exchange = made(dialect, _Live, settings_of(credentials, config.recv_window_ms), http, config.timeout)
     exchange.number = str
-    exchange.has["fetchCurrencies"] = False
     if config.sandbox:
         exchange.set_sandbox_mode(True)
     exchange.urls["api"] = elsewhere(exchange.urls["api"], config.rest_url, config.ws_url)
     exchange.nonces_per_ms = dialect.nonces_per_ms
+    return exchange
+
+
+def made(dialect: Dialect, before: type, settings: dict[str, Any], http: httpx.AsyncClient, timeout: float) -> Any:
+    """An instance of ccxt's class with `before` mixed in before it, which `http` carries, with a time limit in seconds."""
+    settings["options"] |= dialect.options
+    settings["timeout"] = int(timeout * 1000)
+    name = f"{before.__name__.strip('_')}{dialect.title}"
+    exchange: Any = tidied(type(name, (before, class_of(dialect, pro=True)), {})(settings))
+    exchange.http, exchange.http_timeout = http, timeout
+    exchange.has["fetchCurrencies"] = False
     return exchange
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from infra.commands.common import Home, Json, addresses_of, emit, out, reported, settings_of
+from infra.commands.common import Home, Json, addresses_of, emit, out, reported, settings_of, table
 
 
 def add(app: typer.Typer) -> None:
@@ -44,16 +44,13 @@ def query(
         if json:
             emit({"columns": answer.columns, "types": answer.types, "rows": answer.rows})
             return
-        from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, header_style="dim")
-        for name, kind in zip(answer.columns, answer.types, strict=True):
-            right = kind.startswith(("Int", "UInt", "Float", "Decimal"))
-            table.add_column(
-                name, justify="right" if right else "left", overflow="fold"
-            )  # a name that is cut names nothing
+        shown = table(*answer.columns)
+        for column, kind in zip(shown.columns, answer.types, strict=True):
+            if kind.startswith(("Int", "UInt", "Float", "Decimal")):
+                column.justify = "right"
         for row in answer.rows:
-            table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-        out().print(table)
+            shown.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        out().print(shown)
         out().print(f"[dim]{len(answer.rows)} rows[/]")

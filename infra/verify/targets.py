@@ -18,7 +18,7 @@ import redis
 from infra.query import DATABASE, ask
 from infra.verify.invariants import ENDED, UNIT
 from infra.verify.log import Log
-from schemas.moments import holds
+from schemas.moments import held
 from schemas.records import EventKind, Fill, OrderEvent, OrderState, RoutePlan, VenueAlert
 
 AUDIT_SECONDS = 30.0
@@ -133,7 +133,8 @@ def _event_row(e: OrderEvent) -> tuple[Any, ...]:
         e.hash.hex(),
         e.at,
         e.stop_price,
-        *(at if at is not None and holds(at) else None for at in (e.scheduled_at, e.expires_at)),
+        held(e.scheduled_at),
+        held(e.expires_at),
     )
 
 

@@ -102,7 +102,7 @@ def _wanted(step: Step, order: OrderRecord, c: ModifyOrder) -> OrderRecord | Den
         return Denial(risk.INVALID_PRICE, "there is no stop waiting")
     if c.quantity is not None and order.quote_amount is not None:
         return Denial(NOT_MODIFIABLE, "the order has an amount in place of a quantity")
-    if not all(at is None or holds(at) for at in (c.scheduled_at, c.expires_at)):
+    if not holds(c.scheduled_at) or not holds(c.expires_at):
         return Denial(risk.INVALID_TIME, risk.NO_TIME)
     if c.scheduled_at is not None and order.state is not OrderState.SCHEDULED:
         return Denial(risk.INVALID_TIME, "the order has started")

@@ -18,7 +18,7 @@ What changes an order is in `changes`, what time does to one in `alarms`, money 
 
 from __future__ import annotations
 
-from schemas.moments import holds
+from schemas.moments import held
 from schemas.records import (
     Algo,
     CancelAll,
@@ -225,11 +225,6 @@ def _fits(amount: int | None) -> int | None:
     return amount if amount is None or -MAX < amount < MAX else None
 
 
-def _time(at: int | None) -> int | None:
-    """Likewise a time that not all who read the log can hold."""
-    return at if at is None or holds(at) else None
-
-
 def _record(step: Step, command: PlaceOrder) -> OrderRecord:
     return OrderRecord(
         order_id=order_id_of(command.account_id, command.client_order_id, step.world.era),
@@ -257,8 +252,8 @@ def _record(step: Step, command: PlaceOrder) -> OrderRecord:
         accepted_at=step.cause.now,
         attempt=1,
         stop_price=_fits(command.stop_price),
-        scheduled_at=_time(command.scheduled_at),
-        expires_at=_time(command.expires_at),
+        scheduled_at=held(command.scheduled_at),
+        expires_at=held(command.expires_at),
         post_only=command.post_only,
         reduce_only=command.reduce_only,
         quote_amount=_fits(command.quote_amount),

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from schemas.moments import holds
+from schemas.moments import held
 from schemas.records import (
     AccountState,
     AssetAmount,
@@ -173,8 +173,7 @@ class Step:
     ) -> None:
         account = before.account or NEW_ACCOUNT
         self.account_id, self.cause, self.before, self.world = account_id, cause, before, world
-        # by a client's clock: what is no time is not told on
-        self.actor, self.sent_at = actor, sent_at if sent_at is None or holds(sent_at) else None
+        self.actor, self.sent_at = actor, held(sent_at)  # by a client's clock: what is no time is not told on
         self.funds = Funds(account.balances)
         self.order = self._first = before.order
         self.usage: Usage | None = account.usage

@@ -248,9 +248,8 @@ def _ended(step: Step, at: int, one: ChildState, report: ExecutionReport) -> Non
     state = child(one.state, CHILD_ON[report.kind])
     if one.state in CLOSED:
         return
-    asked = (
-        one.cancel_sent and report.kind is ExecutionKind.CANCELLED
-    )  # which is no reason, and what asked for it will give one
+    # that we asked for it is no reason: what had us ask will give one
+    asked = one.cancel_sent and report.kind is ExecutionKind.CANCELLED
     code = report.reason_code or ("" if asked else _ENDED[report.kind])
     one = replace(one, state=state, expected=report.cumulative_quantity, cancel_sent=False)
     order = _put(step, at, one)

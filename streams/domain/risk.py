@@ -220,7 +220,7 @@ def well_formed(order: PlaceOrder) -> Denial | None:
 
 
 def _timely(order: PlaceOrder) -> Denial | None:
-    if not all(at is None or holds(at) for at in (order.scheduled_at, order.expires_at)):
+    if not holds(order.scheduled_at) or not holds(order.expires_at):
         return Denial(INVALID_TIME, NO_TIME)
     if (order.expires_at is None) is (order.time_in_force is TimeInForce.GTD):
         return Denial(INVALID_TIME, "an order good till a date has the date, no other has one")

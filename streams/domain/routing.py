@@ -200,14 +200,12 @@ def _rest(drafts: list[_Draft], by_score: Sequence[View], rest: int) -> int:
     used = {draft.lane.terms.venue: draft for draft in drafts}
     for view in by_score:
         lane, terms, there = view.lane, view.terms, used.get(view.terms.venue)
-        quantity = min(rest, terms.most, terms.held - (there.quantity if there is not None else 0))
+        beside = there.quantity if there is not None else 0
+        quantity = min(rest, terms.most, terms.held - beside)
         quantity -= quantity % terms.lot
         if lane.limit <= 0 or quantity <= 0:
             continue
-        fee, both = (
-            _up(lane.limit * quantity * terms.maker_fee),
-            quantity + (there.quantity if there is not None else 0),
-        )
+        fee, both = _up(lane.limit * quantity * terms.maker_fee), quantity + beside
         if there is not None and both <= terms.most and lane.accepts(both, lane.limit):
             there.price, there.quantity, there.time_in_force = lane.limit, both, TimeInForce.GTC
             there.fee += fee
