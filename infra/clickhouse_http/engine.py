@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from xml.sax.saxutils import escape
 
 import chdb
@@ -25,6 +25,8 @@ import chdb
 from infra.clickhouse_http.statements import identifier, is_select, quoted, without_format
 from infra.clickhouse_http.wire import UNKNOWN_SETTING, Refused, native_header
 
+# The packages chdb and chdb-core both bring this module, one with types and one without; which of them is there, chance decides.
+_connect: Callable[[str], Any] = cast(Any, chdb).connect
 _SETTING_NAME = re.compile(r"[A-Za-z_]\w*")
 STREAMED_FORMATS = frozenset({"native", "tabseparated", "tsv", "csv", "rowbinary", "jsoneachrow"})
 
@@ -69,7 +71,7 @@ class Engine:
         rows = "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in limits.server().items())
         configuration.write_text(f"<clickhouse>{rows}</clickhouse>\n")
         self._where = f"{path / 'engine'}?config-file={configuration}"
-        self._anchor = chdb.connect(self._where)  # type: ignore[no-untyped-call]  # chdb says it is typed, this is not
+        self._anchor = _connect(self._where)
         self.timezone = self.scalar("SELECT timezone()")
         self.version = self.scalar("SELECT version()")
 
@@ -86,7 +88,7 @@ class Engine:
         bad = next((name for name in settings if not _SETTING_NAME.fullmatch(name)), None)
         if bad is not None:
             raise Refused(UNKNOWN_SETTING, f"Unknown setting {bad!r}", "UNKNOWN_SETTING")
-        raw = chdb.connect(self._where)  # type: ignore[no-untyped-call]  # chdb says it is typed, this is not
+        raw = _connect(self._where)
         try:
             if database:
                 raw.query(f"USE {identifier(database)}")

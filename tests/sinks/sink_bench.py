@@ -17,6 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ import msgspec
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from infra import kafka_log
 from infra.topics import ensure, twin, wanted
 from schemas.codec import Codec
 from schemas.records import (
@@ -405,10 +407,9 @@ class Log:
         for topic, partition, offset in self.records:
             if topic in topics:
                 last[topic, partition] = max(offset, last.get((topic, partition), -1))
-        consumer = Consumer({**self.kafka, "group.id": group, "enable.auto.commit": False})
-        found = consumer.committed([TopicPartition(self.prefix + t, p) for t, p in last], timeout=15)
-        consumer.close()
-        return all(f.offset > last[f.topic.removeprefix(self.prefix), f.partition] for f in found)
+        with closing(kafka_log.outsider(self.kafka, group)) as consumer:
+            found = kafka_log.committed(consumer, [TopicPartition(self.prefix + t, p) for t, p in last])
+        return all(offset > last[t.removeprefix(self.prefix), p] for (t, p), offset in found.items())
 
     def dead_letters(self, topic: str, count: int) -> list[DeadLetter]:
         """The first `count` dead letters of a topic, and any more that come within a second."""

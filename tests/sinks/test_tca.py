@@ -61,8 +61,11 @@ def costs(fill: Fill, plan: RoutePlan | None, child: PlannedChild | None) -> dic
     if fill.arrival_mid is not None:
         arrival = money(fill.arrival_mid) * quantity
         found["arrival"] = worse(arrival), arrival
-    if child is not None and child.expected_price is not None:
-        planned = money(child.expected_price) * quantity
+    # What rested was planned at the child's own price: the expected one is the average of what it was to take.
+    rested = child is not None and child.time_in_force is TimeInForce.GTC and fill.liquidity is Liquidity.MAKER
+    meant = None if child is None else child.price if rested else child.expected_price
+    if meant is not None:
+        planned = money(meant) * quantity
         found["plan"] = worse(planned), planned
     base, quote = fill.symbol.split("/")
     rates = {base: money(fill.price), quote: Fraction(1)}
