@@ -11,7 +11,9 @@ from sink_bench import Log
 
 @pytest.fixture
 def log(stack: Any) -> Iterator[Log]:
-    """Empty topics under a prefix of their own, gone after the test."""
+    """Empty topics under a prefix of their own, gone after the test, as are the processes that read them."""
     made = Log(stack)
     yield made
+    for process in made.readers:
+        process.kill()
     made.delete()

@@ -339,7 +339,10 @@ class World:
 
 
 class Log:
-    """Topics of its own on a real cluster, and what was committed to them: `records`, (topic, partition, offset) -> record."""
+    """Topics of its own on a real cluster, and what was committed to them: `records`, (topic, partition, offset) -> record.
+
+    `readers`: all processes that carry it away.
+    """
 
     def __init__(self, stack: Any) -> None:
         self.prefix = f"sinktest-{uuid.uuid4().hex[:8]}."
@@ -347,6 +350,7 @@ class Log:
         self.stack = stack
         self.codec = Codec(ConfluentRegistry(stack.registry))
         self.records: dict[tuple[str, int, int], Record] = {}
+        self.readers: list[SinkProcess] = []
         names = [wanted(self.prefix + t, PARTITIONS) for t in TOPICS]
         self._topics = [*names, *(twin(t.name) for t in names)]
         ensure(self.kafka, self._topics)
@@ -454,6 +458,7 @@ class SinkProcess:
         self.path.write_text(json.dumps(config))
         self.process: subprocess.Popen[bytes] | None = None
         self.began = 0
+        log.readers.append(self)
 
     def start(self) -> SinkProcess:
         with self.stderr.open("ab") as log:
