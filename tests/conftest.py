@@ -27,6 +27,11 @@ settings.load_profile("bestex")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two processes, with a set of servers each, share the tests, file by file; what is asked for by its name needs one."""
+    return 2 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
+
+
 def _tell(part: str, text: str) -> None:
     print(f"{part}: {text}", file=sys.stderr)
 
