@@ -24,6 +24,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -101,7 +102,7 @@ def check(path: Path, faults: Faults | None = None, exchange: str | None = None)
     """The object that `bestex book check --json` prints. Raises `CheckError`."""
     try:
         return _Check(faults or Faults(), *_opened(path, exchange)).run()
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise CheckError(f"{path}: {error}") from error
 
 

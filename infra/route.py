@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
@@ -202,7 +203,7 @@ def _entries(path: Path) -> list[dict[str, Any]]:
     try:
         data = path.read_bytes()
         found = json.loads(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise RouteError(f"{path}: {error}") from error
     if not isinstance(found, list):
         raise RouteError(f"{path}: a snapshot is a list of books")

@@ -341,8 +341,9 @@ def _without_ids(row: BookUpdate, symbol: str) -> BookUpdate:
 
 def measure(quick: bool, runs: int, addresses: Addresses | None, tell: Tell) -> dict[str, Any]:
     """All of it; without addresses all but the end to end part."""
-    rows = updates(recording())
-    results: dict[str, Any] = dict(throughput(rows, 2 if quick else max(runs, 3), tell))
+    path = recording()
+    tell(f"replaying {path}" if path else f"no {RECORDING} under BESTEX_DATA: a made stream instead")
+    results: dict[str, Any] = {**throughput(updates(path), runs, tell), "recorded": path is not None}
     if addresses is not None:
         results["end_to_end_ms"] = end_to_end(addresses, 200_000, *((2.0, 4.0) if quick else (90.0, 30.0)), tell)
     symbols, venues = (50, 10) if quick else (500, 10)

@@ -370,8 +370,7 @@ class Bench:
         cpu = {name: round((at - used[name]) / number * 1e6, 1) for name, at in self._pipeline.cpu().items()}
         tally = self._pipeline.tally(since, prefix)
         faults = tally.faults(names)
-        wrong = {name: n for name, n in faults.items() if n and name != "lost"}
-        if wrong:
+        if wrong := {name: n for name, n in faults.items() if n}:
             raise RuntimeError(f"of {number:,} orders: {wrong}")
         self._pipeline.tell(
             f"{number:,} orders ({len(tally.accepted):,} accepted) in {seconds:.1f} s: {number / seconds:,.0f}/s, "

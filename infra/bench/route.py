@@ -167,7 +167,7 @@ class Scene:
 def measure(quick: bool, runs: int, tell: Tell, venues: int = 20, levels: int = 1000) -> dict[str, Any]:
     """Decisions a second: the best of some runs, each on books of its own."""
     decisions, best = 5_000 if quick else 40_000, 0.0
-    for run in range(2 if quick else max(runs, 3)):
+    for run in range(runs):
         scene = Scene(venues, levels, decisions)
         seconds, children = scene.run(RoutingSettings())
         best = max(best, decisions / seconds)

@@ -61,8 +61,9 @@ def answer(
 
 def engine(quick: bool, runs: int, only: Sequence[str], tell: Tell) -> dict[str, Any]:
     """Every engine on one work; see `infra.bench.engine.harness`."""
-    from infra.bench.engine.harness import bench
+    from infra.bench.engine.harness import bench, contestants
 
+    contestants(only)  # before anything is started for them
     records = 60_000 if quick else 400_000
     runs = 1 if quick else runs
     with broker(tell) as addresses:
@@ -127,6 +128,7 @@ def books(quick: bool, runs: int, tell: Tell) -> dict[str, Any]:
     """Level updates through a book, ours and peers'; memory; record to quote."""
     from infra.bench.books import measure
 
+    runs = 2 if quick else runs
     with broker(tell) as addresses:
         found = measure(quick, runs, addresses, tell)
     ours = found["level_updates_per_s"]
@@ -138,6 +140,7 @@ def route(quick: bool, runs: int, tell: Tell) -> dict[str, Any]:
     """Routing decisions on one core."""
     from infra.bench.route import measure
 
+    runs = 2 if quick else runs
     return answer("route", runs, measure(quick, runs, tell))
 
 

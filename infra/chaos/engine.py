@@ -328,7 +328,7 @@ class Chaos:
         fed = {b"%d" % i for i in range(self.plan.records) if i not in poisoned}
         verdict.lost = len(fed - values.keys())
         verdict.duplicated = sum(n - 1 for n in values.values())
-        verdict.violations += [f"{v!r} was never fed" for v in list(values.keys() - fed)[:5]]
+        verdict.violations += [f"{v!r} was never fed" for v in values.keys() - fed]
         self._prove_tables(verdict, expected, recovered)
         self._prove_timers(verdict, expected)
         letters = len(list(self._read(f"{self._topic}.dlq")))
@@ -341,15 +341,15 @@ class Chaos:
         for key, value in self._read(f"chaos-{self._topic}-counts-changelog"):
             table[key] = int(codec.decode(value, ClientId).order_id)
         wrong = [key for key, n in expected.items() if table.get(key, 0) != n]
-        verdict.violations += [f"changelog: {k!r} is {table.get(k)}, not {expected[k]}" for k in wrong[:20]]
+        verdict.violations += [f"changelog: {k!r} is {table.get(k)}, not {expected[k]}" for k in wrong]
         differ = [key for key in map(str.encode, ASKED) if recovered.get(key) != table.get(key)]
-        verdict.violations += [f"recovered: {k!r} is {recovered.get(k)}, not {table.get(k)}" for k in differ[:20]]
+        verdict.violations += [f"recovered: {k!r} is {recovered.get(k)}, not {table.get(k)}" for k in differ]
 
     def _prove_timers(self, verdict: Verdict, expected: Counter[bytes]) -> None:
         rang = Counter(key for key, _ in self._read(f"{self._topic}.rang"))
         due = {b"%b/%d" % (k, n) for k, total in expected.items() for n in range(TIMER_EVERY, total + 1, TIMER_EVERY)}
-        verdict.violations += [f"timer {t!r} never fired" for t in list(due - rang.keys())[:20]]
-        verdict.violations += [f"timer {t!r} fired {n} times" for t, n in rang.items() if n > 1 or t not in due][:20]
+        verdict.violations += [f"timer {t!r} never fired" for t in due - rang.keys()]
+        verdict.violations += [f"timer {t!r} fired {n} times" for t, n in rang.items() if n > 1 or t not in due]
 
     def _reader(self, what: str) -> Consumer:
         return Consumer(
@@ -384,15 +384,21 @@ class Chaos:
             consumer.close()
 
 
-def run(plan: Plan, home: Path, tell: Tell) -> dict[str, Any]:
-    """Start a broker and a registry, run the plan, and say what was found, as `commands.md` shapes it."""
+def run(plan: Plan, home: Path, tell: Tell, keep: bool = False) -> dict[str, Any]:
+    """Start a broker and a registry, run the plan, and say what was found; `keep`: leave the workers' folders also when all went well."""
     began = time.monotonic()
     settings = Settings(home=home, valkey="redis://none", clickhouse="http://none")
     with Stack(home, settings, lambda part, state: tell(f"{part}: {state}")) as stack:
         chaos = Chaos(plan, stack, home / "workers", tell)
         verdict = chaos.run()
     with contextlib.suppress(OSError):  # a big home is not worth keeping when all went well
-        if not verdict.violations and not verdict.lost and not verdict.duplicated and not verdict.unresolved:
+        if (
+            not keep
+            and not verdict.violations
+            and not verdict.lost
+            and not verdict.duplicated
+            and not verdict.unresolved
+        ):
             shutil.rmtree(home / "workers")
     return {
         "records": plan.records,

@@ -115,6 +115,7 @@ class Chaos:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._over, self._fed = threading.Event(), 0
         self.violations: list[str] = []
+        self._missed: list[str] = []
         self._out = Producer(
             {**self._kafka, "linger.ms": 5, "partitioner": "murmur2_random", "enable.idempotence": True}
         )
@@ -310,7 +311,7 @@ class Chaos:
         kills = [("execution", (n + 1) / (self.plan.kills + 1)) for n in range(self.plan.kills)]
         kills += [("simulator", (n + 0.5) / (self.plan.venue_kills + 0.5)) for n in range(self.plan.venue_kills)]
         kills.sort(key=lambda kill: kill[1])
-        longest = time.monotonic() + 3 * self.plan.orders / self.plan.orders_per_s + READY_SECONDS
+        longest = time.monotonic() + 10 * self.plan.orders / self.plan.orders_per_s + READY_SECONDS
         heard = 0  # orders of which something had been reported when a process was killed last
         # As long as there is work on its way, it meets faults.
         most = 0.95 * self.plan.orders
@@ -338,6 +339,7 @@ class Chaos:
                 self.faults[kind] += 1
                 self._over.wait(seconds + 0.1)
                 self._shake(venue)
+        self._missed = [f"{name} was not killed: there was no time left" for name, _ in kills]
         for venue in VENUES:
             self._command(venue, kind="ok")
         self.faults += before + self._met()
@@ -396,8 +398,11 @@ class Chaos:
             "duplicated": duplicated,
             "violations": len(self.violations),
             "first_violations": self.violations[:10],
-            "unresolved": len(unresolved),
-            "first_unresolved": [f"{o.venue} {o.child_id}: {self.told[o.child_id].kinds}" for o in unresolved[:10]],
+            "unresolved": len(unresolved) + len(self._missed),
+            "first_unresolved": [
+                *(f"{o.venue} {o.child_id}: {self.told[o.child_id].kinds}" for o in unresolved[:10]),
+                *self._missed[:10],
+            ],
             "reconciled": self.plan.reconcile,
             "seed": self.plan.seed,
             "seconds": round(time.monotonic() - began, 1),

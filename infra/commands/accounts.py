@@ -20,7 +20,7 @@ from infra.commands.common import (
     settings_of,
     table,
 )
-from infra.commands.orders import Account, Wait, answered, client_of, described, known
+from infra.commands.orders import Account, Wait, answered, client_of, described, known, published
 
 if TYPE_CHECKING:  # for annotations alone: these are imported when a command runs
     from schemas.records import TradingStatus
@@ -173,6 +173,9 @@ def limits(
             else:
                 out().print(f"everybody: {', '.join(values)}", highlight=False)
             return
+        if wait <= 0:
+            published(client, "account.limits", record, {"account_id": account}, json)
+            return
         said = next(client.ask("account.limits", account, record, wait), None)
         answered(said, said, {"account_id": account}, wait, json, (EventKind.LIMITS_SET,))
         if not json:
@@ -262,9 +265,7 @@ def _transfer(
         )
         client = client_of(home)
         if wait <= 0:
-            partition, offset = client.send("account.transfers", account, record)
-            if json:
-                emit({"account_id": account, "transfer_id": name, "partition": partition, "offset": offset})
+            published(client, "account.transfers", record, {"account_id": account, "transfer_id": name}, json)
             return
         said = next(client.ask("account.transfers", account, record, wait), None)
         if said is None:

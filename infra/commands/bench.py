@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,12 +33,23 @@ def _show(found: dict[str, Any], json: bool) -> None:
     table.add_column(found["bench"])
     table.add_column("result", justify="right")
     table.add_column("ratio", justify="right")
+    # what else was measured of each, as its processor time
+    more = {k: v for k, v in found.items() if isinstance(v, dict) and v and v.keys() == found["results"].keys()}
+    beside = {name: column for name, column in more.items() if name != "results" and _plain(column.values())}
+    for name in beside:
+        table.add_column(name.replace("_", " "), justify="right")
     for name, value in found["results"].items():
         ratio = found["ratios"].get(name)
         shown = f"{value:,}" if isinstance(value, int) else str(value)
-        table.add_row(name, shown, "" if ratio is None else f"{ratio:.2f}x")
+        table.add_row(
+            name, shown, "" if ratio is None else f"{ratio:.2f}x", *(f"{column[name]:,}" for column in beside.values())
+        )
     console.print(table)
     console.print(f"[dim]{found['machine']}[/]")
+
+
+def _plain(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, int | float) for value in values)
 
 
 def _measured(measure: Callable[[], dict[str, Any]], json: bool) -> None:
@@ -142,7 +153,7 @@ def chaos_engine(
             records, faults = min(records, 60_000), min(faults, 6)
         with tempfile.TemporaryDirectory(prefix="bestex-chaos-") as temporary:
             plan = Plan(records=records, faults=faults, workers=workers, seed=seed, transactions=transactions)
-            found = run(plan, keep or Path(temporary) / "home", eprint)
+            found = run(plan, keep or Path(temporary) / "home", eprint, keep is not None)
         if json:
             emit(found)
         else:
@@ -175,7 +186,7 @@ def chaos_venues(
 
         plan = Plan(orders=orders, kills=kills, seed=seed, reconcile=reconcile)
         if quick:
-            plan = Plan(orders=min(orders, 1500), kills=2, venue_kills=1, seed=seed, reconcile=reconcile)
+            plan = Plan(orders=min(orders, 1500), kills=min(kills, 2), venue_kills=1, seed=seed, reconcile=reconcile)
         with tempfile.TemporaryDirectory(prefix="bestex-chaos-") as temporary:
             home = keep or Path(temporary)
             home.mkdir(parents=True, exist_ok=True)

@@ -134,13 +134,18 @@ def reported(as_json: bool) -> Iterator[None]:
         raise
     except KeyboardInterrupt:
         err().print("[yellow]interrupted[/]")
+        if as_json:
+            emit({"error": "interrupted", "code": "INTERRUPTED"})
         raise typer.Exit(130) from None
     except Exception as error:
         if os.environ.get("BESTEX_DEBUG"):
             raise
         code = _code(error)
         if code is None:
-            raise
+            import traceback
+
+            traceback.print_exc()
+            fail(f"{type(error).__name__}: {error}", as_json, "INTERNAL")
         fail(str(error) or type(error).__name__, as_json, code)
 
 

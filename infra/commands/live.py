@@ -65,6 +65,8 @@ def reached(found: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 
 def _public(venue: Mapping[str, Any]) -> dict[str, Any]:
     names = ("name", "exchange", "rest_url", "ws_url", "symbols", "path")
+    if missing := [name for name in ("name", "exchange") if name not in venue]:
+        raise Failure(f"a venue without {' and '.join(missing)}: {dict(venue)}")
     return {k: v for k, v in venue.items() if k in names}
 
 

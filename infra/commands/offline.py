@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from infra.commands.common import Json, emit, out, reported
 
+_FEE = re.compile(r"[^=/]+=-?[0-9.]+")
 books = typer.Typer(no_args_is_help=True, help="Order books, offline: a recording rebuilt and checked.")
 
 
@@ -20,19 +22,24 @@ def add(app: typer.Typer) -> None:
 
 
 def route(
-    snapshot: Annotated[Path | None, typer.Argument(help="JSON of books at several venues; may be gzipped.")] = None,
-    symbol: Annotated[str, typer.Argument(help="As in BTC/USD.", show_default=False)] = "",
-    side: Annotated[str, typer.Argument(help="buy or sell.", show_default=False)] = "",
-    quantity: Annotated[str, typer.Argument(help="In the base asset, as in 500.", show_default=False)] = "",
-    snapshot_option: Annotated[
-        Path | None, typer.Option("--snapshot", help="The same by name.", metavar="FILE")
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="The four in their order, those that are not named by an option: JSON of books at several venues, which may be "
+            "gzipped; the symbol, as in BTC/USD; buy or sell; the quantity in the base asset, as in 500.",
+            metavar="[SNAPSHOT SYMBOL SIDE QUANTITY]",
+            show_default=False,
+        ),
     ] = None,
-    symbol_option: Annotated[str, typer.Option("--symbol", help="The same by name.", show_default=False)] = "",
-    side_option: Annotated[str, typer.Option("--side", help="The same by name.", show_default=False)] = "",
-    quantity_option: Annotated[str, typer.Option("--quantity", help="The same by name.", show_default=False)] = "",
+    snapshot: Annotated[str, typer.Option(help="The books by name.", metavar="FILE", show_default=False)] = "",
+    symbol: Annotated[str, typer.Option(help="The symbol by name.", show_default=False)] = "",
+    side: Annotated[str, typer.Option(help="The side by name.", show_default=False)] = "",
+    quantity: Annotated[str, typer.Option(help="The quantity by name.", show_default=False)] = "",
     fee: Annotated[
         list[str] | None,
-        typer.Option("--fee", "--fees", help="Taker fee in basis points; may be repeated.", metavar="VENUE=BPS"),
+        typer.Option(
+            "--fee", "--fees", help="Taker fees in basis points, one or more; may be repeated.", metavar="VENUE=BPS..."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -40,18 +47,26 @@ def route(
 
     bestex route books.json.gz BTC/USD buy 500 --fee bitstamp=25
 
-    bestex route --snapshot books.json.gz --symbol BTC/USD --side buy --quantity 500
+    bestex route --snapshot books.json.gz --symbol BTC/USD --side buy --quantity 500 --fees bitstamp=25 coinbase=40
     """
-    file, of = snapshot_option or snapshot, symbol_option or symbol
-    way, amount = (side_option or side).lower(), quantity_option or quantity
-    for name, value in (("snapshot", file), ("symbol", of), ("side", way), ("quantity", amount)):
-        if not value:
-            raise typer.BadParameter(f"{name} is missing")
+    given = {"snapshot": snapshot, "symbol": symbol, "side": side, "quantity": quantity}
+    # what follows the first fee of `--fees` comes as words
+    fees = [*(fee or ()), *(word for word in words or () if fee and _FEE.fullmatch(word))]
+    for word in words or ():
+        if fee and _FEE.fullmatch(word):
+            continue
+        open_ = next((name for name, value in given.items() if not value), None)
+        if open_ is None:
+            raise typer.BadParameter(f"{word} is one too many")
+        given[open_] = word
+    if missing := [name for name, value in given.items() if not value]:
+        raise typer.BadParameter(f"{', '.join(missing)}: missing")
     with reported(json):
         from infra.route import fee_rates, table
         from infra.route import route as plan
 
-        answer = plan(file or Path(), of, way, amount, fee_rates(fee or ()))
+        of, way = given["symbol"], given["side"].lower()
+        answer = plan(Path(given["snapshot"]), of, way, given["quantity"], fee_rates(fees))
         if json:
             emit(answer)
         else:
@@ -98,6 +113,8 @@ def check(
     json: Json = False,
 ) -> None:
     """Check the code: format, lint, types, imports, generated records, compatibility of schemas."""
-    from infra.checks import main
+    from infra.checks import CHECKS, main
 
+    if unknown := [name for name in names or () if name not in CHECKS]:
+        raise typer.BadParameter(f"no such check: {', '.join(unknown)}; there are {', '.join(CHECKS)}")
     raise typer.Exit(main([*(names or ()), *(["--json"] if json else [])]))

@@ -125,6 +125,16 @@ def line(said: OrderEvent) -> str:
     return f"{at} {said.account_id} {said.client_order_id} {kind}{state} {what}{filled}{venue}{why}"
 
 
+def published(client: Client, topic: str, command: Any, about: dict[str, Any], json: bool) -> None:
+    """Send a command of an account and wait for no answer: where it lies is printed."""
+    partition, offset = client.send(topic, command.account_id, command)
+    if json:
+        emit({**about, "partition": partition, "offset": offset})
+    else:
+        named = " ".join(str(value) for value in about.values() if value)
+        out().print(f"published {named} ({topic}/{partition}@{offset})", highlight=False)
+
+
 def follow(
     client: Client, command: Any, wait: float, json: bool, good: tuple[Any, ...], done: Callable[[OrderEvent], bool]
 ) -> None:
@@ -133,11 +143,7 @@ def follow(
 
     about = {"account_id": command.account_id, "client_order_id": command.client_order_id}
     if wait <= 0:
-        partition, offset = client.send("orders.commands", command.account_id, command)
-        if json:
-            emit({**about, "partition": partition, "offset": offset})
-        else:
-            out().print(f"published {command.client_order_id} (orders.commands/{partition}@{offset})")
+        published(client, "orders.commands", command, about, json)
         return
     first = last = None
     for said in client.ask("orders.commands", command.account_id, command, wait, done):
@@ -279,6 +285,7 @@ def answered(
         fail(
             f"no answer in {wait:g} s: the command is in orders.commands and will be answered once; do not send another",
             json,
+            "NO_ANSWER",
             **about,
         )
     well = isinstance(first, OrderEvent) and first.kind in good
@@ -321,6 +328,9 @@ def cancel_all(
             raise ValueError("name an account, or --symbol and --all-accounts")
         account = account or "*"
         command = CancelAll(account_id=account, symbol=symbol, sent_at=now_us())
+        if wait <= 0:
+            published(client_of(home), "orders.commands", command, {"account_id": account, "symbol": symbol}, json)
+            return
         said = next(client_of(home).ask("orders.commands", account, command, wait), None)
         answered(said, said, {"account_id": account, "symbol": symbol}, wait, json, (EventKind.ALL_CANCELLED,))
         if said is not None and not json:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra.commands.common import Failure, Home, Json, addresses_of, reported, settings_of
+from infra.commands.common import Failure, Home, Json, addresses_of, emit, reported, settings_of
 
 if TYPE_CHECKING:  # for annotations alone
     from infra.settings import Addresses, Settings
@@ -44,14 +44,15 @@ def worker(
     name: Annotated[str, typer.Argument(help="accounts or router.", show_default=False)],
     config: Config = None,
     home: Home = None,
+    json: Json = False,
 ) -> None:
     """Run one worker of an agent. Start more of them, on any machine, and they share the partitions."""
-    with reported(False):
+    with reported(json):
 
         def more(settings: Settings, addresses: Addresses) -> dict[str, Any]:
             return {"home": str((settings.home / "state" / name).resolve()), **settings.agent(name)}
 
-        _run("streams.worker", (name,), config, home, more)
+        _run("streams.worker", (name,), config, home, more, json)
 
 
 def feed(
@@ -93,15 +94,16 @@ def feed(
         _run("connectors.feeds", flags, config, home, lambda s, a: {**more, "limits": a.valkey})
 
 
-def execute(config: Config = None, venues: Venues = None, home: Home = None) -> None:
+def execute(config: Config = None, venues: Venues = None, home: Home = None, json: Json = False) -> None:
     """Run the execution connector: child orders to venues, reports back."""
-    with reported(False):
+    with reported(json):
         _run(
             "connectors.execution",
             (),
             config,
             home,
             lambda s, a: {"venues": _venues(venues), "settings": dict(s.execution)},
+            json,
         )
 
 
@@ -112,6 +114,7 @@ def sink(
         str | None, typer.Option(help="Where the notifier posts; without it, it writes lines.", envvar="BESTEX_WEBHOOK")
     ] = None,
     home: Home = None,
+    json: Json = False,
 ) -> None:
     """Run one sink."""
 
@@ -122,15 +125,17 @@ def sink(
             **({"webhook": webhook} if webhook else {}),
         }
 
-    with reported(False):
-        _run("sinks", (name,), config, home, more)
+    with reported(json):
+        _run("sinks", (name,), config, home, more, json)
 
 
 def simulate(
     config: Annotated[Path, typer.Option("--config", help="The venues, JSON.", exists=True, dir_okay=False)],
+    json: Json = False,
 ) -> None:
     """Run simulated venues that speak the APIs of Binance, Coinbase, Kraken or OKX over HTTP and WebSocket."""
-    _exec("connectors.simulator", (), config)
+    with reported(json):
+        _exec("connectors.simulator", (), config, json)
 
 
 def _venues(file: Path | None) -> list[dict[str, Any]]:
@@ -146,7 +151,9 @@ def _venues(file: Path | None) -> list[dict[str, Any]]:
     return list(found)
 
 
-def _run(module: str, arguments: tuple[str, ...], config: Path | None, home: Path | None, more: Any) -> None:
+def _run(
+    module: str, arguments: tuple[str, ...], config: Path | None, home: Path | None, more: Any, told: bool = False
+) -> None:
     if config is None:
         import json
 
@@ -163,13 +170,26 @@ def _run(module: str, arguments: tuple[str, ...], config: Path | None, home: Pat
         config = settings.home.resolve() / "config" / f"{'-'.join(named)}.json"
         config.parent.mkdir(parents=True, exist_ok=True)
         write_private(config, json.dumps(made, indent=1))
-    _exec(module, arguments, config)
+    _exec(module, arguments, config, told)
 
 
-def _exec(module: str, arguments: tuple[str, ...], config: Path) -> None:
-    """Become the part: signals and the exit code are then its own."""
+def _exec(module: str, arguments: tuple[str, ...], config: Path, told: bool = False) -> None:
+    """Become the part: signals and the exit code are then its own. `told`: stay beside it, hand signals on, and say as JSON how it ended."""
     import os
+    import signal
+    import subprocess
     import sys
+    import time
 
+    command = [sys.executable, "-m", module, *arguments, "--config", str(config)]
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", module, *arguments, "--config", str(config)])
+    if not told:
+        os.execv(sys.executable, command)
+    began = time.monotonic()
+    with subprocess.Popen(command) as part:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _: part.send_signal(number))
+        code = part.wait()
+    seconds = round(time.monotonic() - began, 1)
+    emit({"part": " ".join((module, *arguments)), "exit_code": code, "seconds": seconds})
+    raise typer.Exit(code if code >= 0 else 128 - code)

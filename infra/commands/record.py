@@ -104,7 +104,7 @@ def _where(venue: str, file: Path | None, home: Path | None) -> dict[str, Any]:
     from infra.pipeline import Running
 
     for given in json.loads(file.read_text()) if file is not None else ():
-        if given["name"] == venue:
+        if given.get("name") == venue:
             return {k: given[k] for k in ("exchange", "ws_url", "rest_url") if k in given}
     running = Running.load(settings_of(home).home)
     if running is not None and running.owner.alive() and venue in running.venues:

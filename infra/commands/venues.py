@@ -109,13 +109,14 @@ def request(
         from connectors.venues.preview import preview
         from infra.commands.common import fail
 
+        must_be_exchanges(name)
         given = codec.loads(arguments, parse_float=str)
         if not isinstance(given, dict):
             raise Failure("the call is one JSON object")
         try:
             answer = preview(name, call, given)
         except Refused as refusal:
-            fail(str(refusal.args[-1]), json, refused=refusal.args[0], sent=False)
+            fail(str(refusal.args[-1]), json, "REFUSED", refused=refusal.args[0], sent=False)
         emit(answer)
 
 

@@ -97,6 +97,10 @@ class Live:
 def run(options: Options, tell: Reporter) -> Summary:
     """Everything. Raises `DemoFailed`, `PipelineError`, `StackError`; in any case everything is ended, unless it is to be kept."""
     begun = time.monotonic()
+    trading = options.orders / options.rate
+    for fault in options.venue_faults:
+        if fault.at >= trading:
+            raise ValueError(f"{fault.venue}={fault.kind}@{fault.at:g}: all orders may be through after {trading:g} s")
     if options.home is not None and options.home.exists() and any(options.home.iterdir()):
         raise DemoFailed(f"{options.home} is not empty: the demo counts from nothing, so give it a new folder")
     home = options.home or Path(tempfile.mkdtemp(prefix="bestex-demo-"))

@@ -157,7 +157,7 @@ def _alert_row(a: VenueAlert) -> tuple[Any, ...]:
 
 def clickhouse_rows(address: str) -> int:
     """Rows of all tables together."""
-    tables = ("order_events", "fills", "quotes", "route_plans")
+    tables = ("order_events", "fills", "quotes", "route_plans", "venue_alerts")
     answer = ask(address, "SELECT " + " + ".join(f"(SELECT count() FROM {name})" for name in tables))
     return int(answer.rows[0][0])
 

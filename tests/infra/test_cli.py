@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
 import pytest
+import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
 from infra.cli import app
 from infra.client import text, units
-from infra.commands.common import Failure, table
+from infra.commands.common import Failure, reported, table
 from infra.commands.orders import time_of
 
 HEAVY = ("confluent_kafka", "ccxt", "httpx", "fastavro", "faust", "aiokafka", "redis", "clickhouse_connect", "chdb")
@@ -24,7 +27,6 @@ LEAVES = [
     *("account deposit", "account withdraw", "account balances"),
     *("worker", "feed", "execute", "sink", "simulate"),
 ]
-PARTS = ("worker", "feed", "execute", "sink", "simulate")  # they become the part, which prints what it prints
 
 
 def bestex(*arguments: str, home: Path | None = None) -> tuple[int, str, str]:
@@ -37,9 +39,7 @@ def bestex(*arguments: str, home: Path | None = None) -> tuple[int, str, str]:
 def test_every_command_has_help(command: str) -> None:
     code, out, _ = bestex(*command.split(), "--help")
     assert code == 0
-    assert "Usage:" in out
-    if command not in PARTS:
-        assert "--json" in out
+    assert "Usage:" in out and "--json" in out
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -96,6 +96,9 @@ def test_a_command_line_that_cannot_be_used_is_told_to_machines_too(command: str
         ("order place alice BTC/USDT buy -1", "NOT_RUNNING"),
         ("account deposit alice USDT -5", "NOT_RUNNING"),
         ("venues request binance create []", "INVALID_VALUE"),
+        ("venues request nowhere create {}", "UNKNOWN_EXCHANGE"),
+        ("bench engine --only faust --only nobody", "INVALID_VALUE"),
+        ("demo --orders 100 --rate 100 --venue-fault alpha=down@5", "INVALID_VALUE"),
         ("venues show nowhere", "UNKNOWN_EXCHANGE"),
         ("route --snapshot no-such-file --symbol BTC/USD --side buy --quantity 1", "INVALID_VALUE"),
     ],
@@ -143,12 +146,63 @@ def test_a_recording_that_is_none_ends_the_demo_in_words(tmp_path: Path) -> None
     assert code == 1 and "nothing.gz" in json.loads(out.splitlines()[-1])["error"]
 
 
-def test_route_needs_nothing_running() -> None:
-    snapshot = Path(__file__).parents[3] / "shared" / "data" / "snapshots" / "four-venues-2019.json.gz"
-    if not snapshot.exists():
+@pytest.fixture
+def snapshot() -> str:
+    path = Path(__file__).parents[3] / "shared" / "data" / "snapshots" / "four-venues-2019.json.gz"
+    if not path.exists():
         pytest.skip("the recorded snapshot is not here")
-    code, out, _ = bestex("route", str(snapshot), "BTC/USD", "buy", "500", "--json")
+    return str(path)
+
+
+def test_route_needs_nothing_running(snapshot: str) -> None:
+    code, out, _ = bestex("route", snapshot, "BTC/USD", "buy", "500", "--json")
     assert code == 0 and round(json.loads(out.splitlines()[-1])["saving_bps"], 1) == 48.4
+
+
+def test_every_fee_counts_however_they_are_given(snapshot: str) -> None:
+    named = ("--snapshot", snapshot, "--symbol", "BTC/USD", "--side", "buy", "--quantity", "500", "--json")
+    fees = ("bitstamp=25", "coinbase=40", "bitfinex=20")
+    told = [
+        bestex("route", *named, *(part for fee in fees for part in ("--fees", fee))),
+        bestex("route", *named, "--fees", *fees),
+        bestex("route", "--fee", *fees, *named),
+        bestex("route", snapshot, "BTC/USD", "buy", "500", "--json", "--fees", *fees),
+        bestex("route", "--symbol", "BTC/USD", "--fees", *fees, "--quantity", "500", snapshot, "buy", "--json"),
+    ]
+    assert [code for code, _, _ in told] == [0] * 5
+    first, *others = [json.loads(out.splitlines()[-1]) for _, out, _ in told]
+    assert others == [first] * 4
+    assert first != json.loads(bestex("route", *named, "--fees", fees[0])[1].splitlines()[-1])
+    code, _, err = bestex("route", snapshot, "BTC/USD", "buy", "500", "600", "--json")
+    assert code == 2 and "600" in err
+    code, _, err = bestex("route", snapshot, "BTC/USD", "buy", "--json")
+    assert code == 2 and "quantity" in err
+
+
+def test_what_no_command_is_to_meet_is_told_to_machines_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit), reported(True):
+        raise KeyError("what")
+    out, err = capsys.readouterr()
+    assert json.loads(out.splitlines()[-1])["code"] == "INTERNAL" and "Traceback" in err
+
+
+@pytest.mark.parametrize("make", [lambda data: data[: len(data) // 2], lambda data: data[:40] + b"x" + data[41:]])
+@pytest.mark.parametrize("command", ["book check {}", "route {} BTC/USD buy 1"])
+def test_a_damaged_file_is_told_so(tmp_path: Path, command: str, make: Callable[[bytes], bytes]) -> None:
+    file = tmp_path / "broken.gz"
+    file.write_bytes(make(gzip.compress(bytes(range(256)) * 20)))
+    code, out, _ = bestex(*command.format(file).split(), "--json")
+    said = json.loads(out.splitlines()[-1])
+    assert (code, said["code"]) == (1, "INVALID_VALUE") and "broken.gz" in said["error"]
+
+
+def test_a_part_says_how_it_ended(tmp_path: Path) -> None:
+    config = tmp_path / "venues.json"
+    config.write_text(json.dumps({"venues": [{"name": "alpha"}]}))
+    call = [sys.executable, "-m", "infra.cli", "simulate", "--config", str(config), "--json"]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["part"] == "connectors.simulator" and said["exit_code"] == done.returncode != 0
 
 
 @pytest.mark.parametrize("bad", ["yesterday", "+soon", "+inf"])

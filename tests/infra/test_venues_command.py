@@ -55,7 +55,8 @@ def test_a_request_is_printed_and_not_sent() -> None:
 def test_what_cannot_be_done_says_why(name: str, call: str, given: dict[str, object], said: str | None) -> None:
     answer = run(app, ["venues", "request", name, call, json.dumps(given), "--json"])
     assert answer.exit_code == 1
-    assert last(answer.stdout)["error"] and last(answer.stdout).get("refused") == said
+    told, code = last(answer.stdout), "UNKNOWN_EXCHANGE" if name == "ftx" else "INVALID_VALUE"
+    assert told["error"] and told.get("refused") == said and told["code"] == ("REFUSED" if said else code)
 
 
 def test_all_twenty_are_listed_and_shown() -> None:

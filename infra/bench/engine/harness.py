@@ -237,15 +237,22 @@ def _last(log: Path) -> dict[str, Any] | None:
     return None
 
 
+def contestants(only: Sequence[str]) -> list[Contestant]:
+    """Those of these names, or all. Raises `ValueError` for a name that is none, `RuntimeError` where one cannot run here."""
+    names = [c.name for c in CONTESTANTS]
+    if unknown := [name for name in only if name not in names]:
+        raise ValueError(f"no contestant {', '.join(unknown)}; there are {', '.join(names)}")
+    chosen = [c for c in CONTESTANTS if not only or c.name in only]
+    if unavailable := [c.name for c in chosen if shutil.which(c.command[0]) is None]:
+        raise RuntimeError(f"cannot run {', '.join(unavailable)}: uv is not on the path")
+    return chosen
+
+
 def bench(
     addresses: Addresses, records: int, runs: int, tell: Tell, only: Sequence[str] = ()
 ) -> dict[str, list[Outcome]]:
     """`runs` alternating runs of each contestant on `records` orders."""
-    harness = Bench(addresses, tell)
-    chosen = [c for c in CONTESTANTS if not only or c.name in only]
-    unavailable = [c.name for c in chosen if shutil.which(c.command[0]) is None]
-    if unavailable:
-        raise RuntimeError(f"cannot run {', '.join(unavailable)}: uv is not on the path")
+    harness, chosen = Bench(addresses, tell), contestants(only)
     outcomes: dict[str, list[Outcome]] = {c.name: [] for c in chosen}
     for n in range(runs):
         for contestant in chosen:

@@ -293,7 +293,7 @@ def timers(addresses: Addresses, pending: int, seconds: float, tell: Tell) -> di
         raise RuntimeError(f"{fired} firings of {len(seen)} timers, of {pending}")
     late.sort()
     return {
-        "pending": all_set,
+        "pending": round(all_set),
         "fired_per_s": round(fired / (last - first)),
         "late_p50_ms": round(percentile(late, 0.5) * 1000, 1),
         "late_p99_ms": round(percentile(late, 0.99) * 1000, 1),
