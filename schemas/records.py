@@ -1670,6 +1670,7 @@ class ClaimedChild(Record, frozen=True, kw_only=True):
     symbol: str
     quantity: int
     side: Side | None = None  # Null in journals of old versions.
+    time_in_force: TimeInForce | None = None  # Null in journals of old versions.
 
     def body(self) -> bytes:
         return b"".join(
@@ -1680,6 +1681,7 @@ class ClaimedChild(Record, frozen=True, kw_only=True):
                 TEXTS[self.symbol],
                 MONEY[self.quantity],
                 b"\0" if self.side is None else b"\2" + _SIDE[self.side],
+                b"\0" if self.time_in_force is None else b"\2" + _TIME_IN_FORCE[self.time_in_force],
             )
         )
 
@@ -1735,6 +1737,13 @@ class ClaimedChild(Record, frozen=True, kw_only=True):
                 raise ValueError("no such branch")
             side = _SIDE_AT[d[i]]
             i += 1
+        time_in_force: TimeInForce | None = None
+        i += 1
+        if d[i - 1]:
+            if d[i - 1] != 2:
+                raise ValueError("no such branch")
+            time_in_force = _TIME_IN_FORCE_AT[d[i]]
+            i += 1
         return cls(
             order_id=order_id,
             account_id=account_id,
@@ -1742,6 +1751,7 @@ class ClaimedChild(Record, frozen=True, kw_only=True):
             symbol=symbol,
             quantity=quantity,
             side=side,
+            time_in_force=time_in_force,
         ), i
 
     @classmethod
@@ -1753,6 +1763,7 @@ class ClaimedChild(Record, frozen=True, kw_only=True):
             symbol=d["symbol"],
             quantity=to_money(d["quantity"]),
             side=None if d["side"] is None else Side(d["side"]),
+            time_in_force=None if d["time_in_force"] is None else TimeInForce(d["time_in_force"]),
         )
 
 

@@ -4,6 +4,7 @@ Rules:
 
 * a child is sent once, by the process that claimed it, and only while the claim is fresh (`Claimed.fresh`): the request is signed with
   a time taken before that check, so a process that was frozen in between is refused by the venue itself, `recv_window_ms` later;
+* a child whose cancel was claimed before it was sent is not sent;
 * one child's requests never overtake each other: each holds the child's lock until its outcome is known;
 * an unknown outcome is resolved by asking. "No such order" counts only after the last moment at which the venue could have accepted the
   request, when it says so twice, and while the venue still remembers what it took at that time (`remembers_seconds`); then the child is
@@ -178,6 +179,8 @@ class Desk:
         """Take what came of a request into the venue's health."""
         before = self.health.status
         if isinstance(outcome, Unknown):
+            if outcome.ours:
+                return
             failed, reason = True, f"{outcome.code}: {outcome.reason}"
         elif isinstance(outcome, Outcome):
             # An id that is taken is an answer, a refusal of our own says nothing about the venue.
@@ -228,6 +231,8 @@ class Desk:
             )  # before the check: what passes it cannot be accepted later than this allows
             if child.owner.draining or not child.owner.active:
                 return Outcome(OutcomeKind.NOT_SENT, code="DRAINING", reason="the connector is leaving")
+            if child.state.cancel_at is not None:
+                return Outcome(OutcomeKind.NOT_SENT, code=report.CALLED_OFF, reason="cancelled before it was sent")
             if self.health.down:
                 return Outcome(OutcomeKind.NOT_SENT, code="VENUE_DOWN", reason=self.health.reason)
             if not claimed.fresh(self._ttl):

@@ -6,6 +6,8 @@ Rules:
 * a terminal report waits until all that the venue says was filled has been reported;
 * a fill after the terminal report is legal and is still reported;
 * an order that its venue calls filled, and that has less than its quantity, is over with what it has: CANCELLED;
+* what takes at once (IOC, FOK) and is over with less, without anybody having asked for that, has EXPIRED: some venues call it so, others
+  call it cancelled, and what becomes of the rest must not depend on the word;
 * DONE never goes back.
 
 `ExecutionState.phase` holds where a child is: CLAIMED and UNKNOWN may or may not be at the venue, OPEN is, DONE needs nothing more.
@@ -28,15 +30,18 @@ from schemas.records import (
     ExecutionReport,
     ExecutionState,
     Liquidity,
+    TimeInForce,
 )
 
 NEVER_ARRIVED = "NEVER_ARRIVED"
+CALLED_OFF = "CALLED_OFF"
 TOO_LATE = "TOO_LATE"
 UNKNOWN_CHILD = "UNKNOWN_CHILD"
 CLOSED_SHORT = "CLOSED_SHORT"
 FORGOTTEN = "FORGOTTEN"
 FEE_ESTIMATED = "FEE_ESTIMATED"
 
+_AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK)
 _TERMINAL = {
     VenueOrderStatus.CANCELLED: ExecutionKind.CANCELLED,
     VenueOrderStatus.EXPIRED: ExecutionKind.EXPIRED,
@@ -63,6 +68,7 @@ def claim(child: ChildOrder, now: int) -> ExecutionState:
             symbol=child.symbol,
             quantity=child.quantity,
             side=child.side,
+            time_in_force=child.time_in_force,
         ),
         claimed_at=now,
         phase=ExecutionPhase.CLAIMED,
@@ -127,12 +133,14 @@ def observe(child_id: str, state: ExecutionState, view: OrderView, trades: Itera
     short = status is VenueOrderStatus.FILLED and state.reported < state.child.quantity
     if short:
         status = VenueOrderStatus.CANCELLED
+    asked = state.cancel_at is not None
+    if status is VenueOrderStatus.CANCELLED and state.child.time_in_force in _AT_ONCE and not asked:
+        status = VenueOrderStatus.EXPIRED
     if status in _TERMINAL:
         closing = _report(child_id, state, _TERMINAL[status], now)
         code, reason = (CLOSED_SHORT, "the venue calls it filled, with less than its quantity") if short else ("", "")
         reports.append(msgspec.structs.replace(closing, reason_code=code, reason=reason, venue_at=view.at))
-    late = state.cancel_at is not None and status is not VenueOrderStatus.CANCELLED
-    if late:
+    if asked and status is not VenueOrderStatus.CANCELLED:
         reports.append(_cancel_rejected(child_id, state, TOO_LATE, f"the order is {view.status}", now))
     return Step(_done(state, now), tuple(reports))
 

@@ -43,6 +43,7 @@ from connectors.venues.outcomes import (
     VenueOrderStatus,
     VenueTrade,
     classify,
+    unsaid,
     venue_code_of,
 )
 from connectors.venues.transport import HttpxTransport
@@ -324,7 +325,7 @@ class BinanceAdapter(VenueAdapter):
             outcome = classify(error, UNSURE_CODES)
             if outcome.kind is OutcomeKind.REJECTED and outcome.venue_code == NO_SUCH_ORDER:
                 return NotFound()
-            return Unknown(outcome.code, outcome.reason)
+            return unsaid(error, outcome)
 
     async def trades(self, symbol: str, venue_order_id: str) -> list[VenueTrade] | Unknown:
         found: dict[int, VenueTrade] = {}
@@ -343,7 +344,7 @@ class BinanceAdapter(VenueAdapter):
             raise NotWhole(f"{self.config.name}: an order with more than {len(found)} trades")
         except Exception as error:
             outcome = classify(error, UNSURE_CODES)
-            return Unknown(outcome.code, outcome.reason)
+            return unsaid(error, outcome)
 
     async def open_orders(self, symbol: str | None = None) -> Listing | Unknown:
         found = Listing()
@@ -362,7 +363,7 @@ class BinanceAdapter(VenueAdapter):
             return found
         except Exception as error:
             outcome = classify(error, UNSURE_CODES)
-            return Unknown(outcome.code, outcome.reason)
+            return unsaid(error, outcome)
 
     async def balances(self) -> Mapping[str, tuple[int, int]]:
         async with self.budget("balance"):

@@ -42,6 +42,7 @@ from connectors.venues.outcomes import (
     VenueOrderStatus,
     VenueTrade,
     classify,
+    unsaid,
 )
 from connectors.venues.reading import age, order_view, trade_of
 from connectors.venues.search import Reading, Search
@@ -107,8 +108,7 @@ class DialectAdapter(VenueAdapter):
         return classify(error, self.dialect.unsure_codes, self._read, self.dialect.sure_codes)
 
     def _unknown(self, error: BaseException) -> Unknown:
-        outcome = self._failed(error)
-        return Unknown(outcome.code, outcome.reason)
+        return unsaid(error, self._failed(error))
 
     # ---- reference data
 
@@ -299,7 +299,7 @@ class DialectAdapter(VenueAdapter):
                 if not (
                     missing and outcome.http_status is not None and outcome.http_status < 500 and outcome.venue_code
                 ):
-                    return Unknown(outcome.code, outcome.reason)
+                    return unsaid(error, outcome)
             else:
                 if view is not None:
                     self._names.called(child_id, view.venue_order_id)

@@ -104,10 +104,11 @@ class NotFound:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The venue did not say."""
+    """The venue did not say. `ours`: it was not asked, for a reason of our own; that says nothing about it."""
 
     code: str
     reason: str
+    ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,11 @@ class NotWhole(errors.BadResponse):  # type: ignore[misc, unused-ignore]  # the 
 
 class Refused(NotSent):
     """We refused to send; the first argument is a stable code."""
+
+
+def unsaid(error: BaseException, outcome: Outcome) -> Unknown:
+    """What is known of a question that ended so."""
+    return Unknown(outcome.code, outcome.reason, isinstance(error, Refused))
 
 
 # They are answers of the venue although ccxt files them under NetworkError.

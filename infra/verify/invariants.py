@@ -79,6 +79,7 @@ FOLLOWS: Mapping[OrderState | None, frozenset[OrderState]] = {
             _S.PARTIALLY_FILLED,
             _S.FILLED,
             _S.CANCELLED,
+            _S.EXPIRED,
         }
     ),
     # a fill that crossed the end is legal, nothing else moves what has ended

@@ -186,7 +186,11 @@ class _State:
         for key, due in decision.timers.items():
             ctx.cancel_timer(key) if due is None else ctx.set_timer(key, due)
         if not decision.events:
-            return  # told before: nothing changed
+            # Told before, or nothing to tell. What an order waits for may be another all the same.
+            for order in decision.orders:
+                if self.orders.get(key := order_key(order.order_id)) != order:
+                    self.orders[key] = order
+            return
         self.accounts[account_id] = decision.account
         for order in decision.orders:
             self.orders[order_key(order.order_id)] = order

@@ -38,7 +38,17 @@ from streams.domain.book import Applied
 from streams.domain.consolidated import SymbolBooks, same_market
 from streams.domain.directory import Directory, halted
 from streams.domain.inventory import Spent, capped
-from streams.domain.routing import HALTED, NO_ELIGIBLE_VENUE, TOO_OLD, Market, plan, refused, too_old
+from streams.domain.routing import (
+    HALTED,
+    NO_ELIGIBLE_VENUE,
+    TIME_EXPIRED,
+    TOO_OLD,
+    Market,
+    over,
+    plan,
+    refused,
+    too_old,
+)
 from streams.domain.terms import MID, TRADE, RoutingSettings, refusal
 from streams.domain.volatility import Moves
 from streams.engine.agent import Agent, Broadcast, Context, Input, Message, Timer
@@ -215,6 +225,8 @@ def _refusal(ctx: Context, request: RouteRequest, settings: RoutingSettings) -> 
         return HALTED
     if market and breaker.halted(ctx, symbol, states):
         return HALTED
+    if over(request, ctx.now):
+        return TIME_EXPIRED
     return TOO_OLD if too_old(request, settings, ctx.now) else ""
 
 

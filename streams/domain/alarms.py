@@ -10,6 +10,7 @@ Rules:
 * no slice goes out while trading is halted, or another rule has come to stand against the order: a TWAP catches up with its next slice, or ends
   with its window; an iceberg waits;
 * an order whose time is over is cancelled like by its client and ends as EXPIRED; where a venue refuses, it is asked again a second later.
+  Of one that is being changed, the end that was asked for counts: it was in time.
 """
 
 from __future__ import annotations
@@ -47,7 +48,11 @@ def fired(step: Step, what: str) -> None:
 
 
 def _over(step: Step, order: OrderRecord) -> None:
-    if order.expires_at is None or order.expires_at > step.cause.now:
+    ends = order.expires_at if order.change is None else order.change.expires_at
+    if ends is None:
+        return
+    if ends > step.cause.now:
+        step.wake(EXPIRY, ends)  # it was granted more time; or the timer came too early
         return
     step.order = replace(order, expiring=True)
     stop(step, EventKind.EXPIRING, code=TIME_EXPIRED)

@@ -27,6 +27,7 @@ from schemas.records import Algo, Change, EventKind, ModifyOrder, OrderRecord, O
 from streams.domain import limits, risk
 from streams.domain.commands import (
     ALREADY_CLOSED,
+    TIME_EXPIRED,
     again,
     cancel_children,
     judged,
@@ -182,6 +183,8 @@ def _recall(step: Step, order: OrderRecord, wanted: OrderRecord) -> Denial | Non
         limits.count(step, of, wanted, verdict)
     state = parent(order.state, On.MODIFY)
     step.order = replace(order, state=state, change=change, locked=order.locked + extra)
+    if change.expires_at != order.expires_at:
+        step.wake(EXPIRY, change.expires_at)
     cancel_children(step)
     step.tell(EventKind.MODIFY_REQUESTED, outcome=True)
     if order.planned and not any(in_flight(c) for c in order.children):
@@ -209,6 +212,10 @@ def apply(step: Step) -> None:
         step.order = replace(order, quantity=order.filled)
         step.close(On.FILL_ALL, CHANGED)
         step.tell(EventKind.CLOSED, CHANGED, "all of the new quantity is filled")
+        return
+    if change.expires_at is not None and change.expires_at <= step.cause.now:
+        step.close(On.END_EXPIRED, TIME_EXPIRED)
+        step.tell(EventKind.CLOSED, TIME_EXPIRED)
         return
     denial = limits.stands(step, order)
     if denial is not None and denial.code == limits.HALTED:

@@ -43,6 +43,7 @@ from streams.domain.limits import EVERYBODY, Standing
 from streams.domain.money import MAX
 from streams.domain.orders import CLOSED, On, in_flight, is_open, parent
 from streams.domain.risk import STOPS, Approval, Denial, show
+from streams.domain.routing import TIME_EXPIRED as TIME_EXPIRED
 
 UNKNOWN_ORDER = "UNKNOWN_ORDER"
 ALREADY_CLOSED = "ALREADY_CLOSED"
@@ -50,7 +51,6 @@ DUPLICATE_ORDER = "DUPLICATE_ORDER"
 CLIENT_CANCEL = "CLIENT_CANCEL"
 OPERATOR_CANCEL = "OPERATOR_CANCEL"
 NO_SYMBOL = "NO_SYMBOL"
-TIME_EXPIRED = "TIME_EXPIRED"
 
 
 def place(step: Step, command: PlaceOrder) -> None:
@@ -344,7 +344,8 @@ def needs(order: OrderRecord, change: Change | None) -> int:
 def surplus(step: Step) -> None:
     """The change is given up: what was reserved for it alone is given back."""
     order = step.the_order()
-    more = order.locked - needs(order, None)
+    # what an order for an amount saved is still to be spent
+    more = order.locked - needs(order, None) if order.quote_amount is None else 0
     if order.change is not None or more > 0:
         step.funds.unlock(order.locked_asset, max(0, more))
         step.order = replace(order, change=None, locked=order.locked - max(0, more))

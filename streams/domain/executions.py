@@ -80,10 +80,10 @@ def planned(step: Step, plan: RoutePlan) -> None:
         unrouted=plan.unrouted,
         arrival_mid=mid,
         best_single_price=single,
-        close_reason=unplaced,
+        close_reason=order.close_reason if state in CLOSED else unplaced,
     )
     step.tell(EventKind.ROUTED, unplaced)
-    if state in (OrderState.PENDING_CANCEL, OrderState.PENDING_MODIFY):
+    if state in CLOSED or state in (OrderState.PENDING_CANCEL, OrderState.PENDING_MODIFY):
         cancel_children(step)
     end_if_done(step, planned=True)
 
@@ -254,7 +254,7 @@ def _ended(step: Step, at: int, one: ChildState, report: ExecutionReport) -> Non
     one = replace(one, state=state, expected=report.cumulative_quantity, cancel_sent=False)
     order = _put(step, at, one)
     # A refusal says more than that the rest expired, and so does what the plan said of it.
-    telling = state is OrderState.REJECTED or not order.close_reason
+    telling = order.state not in CLOSED and (state is OrderState.REJECTED or not order.close_reason)
     why = code or (stopped_by(order) if order.state is OrderState.PENDING_CANCEL else CALLED_BACK)
     step.order = replace(order, close_reason=why if telling else order.close_reason)
     given_up = _back_if_refused(step)
@@ -331,6 +331,8 @@ def _back_if_refused(step: Step) -> bool:
     surplus(step)
     if order.expiring:
         step.wake(EXPIRY, step.cause.now + ASK_AGAIN_US)
+    elif order.expires_at is not None:
+        step.wake(EXPIRY, order.expires_at)  # which may have come while it was to have another end
     if order.algo is Algo.TWAP and order.retries is None:
         step.wake(SLICE, step.cause.now)  # one that was due meanwhile was not released
     return changing

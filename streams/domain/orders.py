@@ -125,6 +125,10 @@ PARENT: Final[Mapping[tuple[S, On], S]] = {
     (S.PENDING_MODIFY, On.BACK_TO_WORKING): S.WORKING,
     (S.PENDING_MODIFY, On.BACK_TO_PARTIAL): S.PARTIALLY_FILLED,
     (S.PENDING_MODIFY, On.END_CANCELLED): S.CANCELLED,  # a venue did not say what it filled
+    (S.PENDING_MODIFY, On.END_EXPIRED): S.EXPIRED,  # the end that it was to have came first
+    # a late fill made it whole while what it had left was being routed: those children are called back
+    (S.FILLED, On.PLAN): S.FILLED,
+    (S.FILLED, On.WORK): S.FILLED,
     (S.CANCELLED, On.FILL): S.CANCELLED,  # late: the venue matched before it cancelled
     (S.CANCELLED, On.FILL_ALL): S.FILLED,
     (S.EXPIRED, On.FILL): S.EXPIRED,  # late

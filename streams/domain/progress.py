@@ -8,6 +8,7 @@ Rules:
   (WAITING), and when it goes on (REROUTED);
 * while trading is halted nothing goes out that was not out: a stop that is triggered, and what a venue left, wait until trading goes on, and can
   be cancelled meanwhile. Any other rule that has come to stand against the order (only sales, sanctions) ends it;
+* of an order whose time is over nothing goes out any more: what venues have of it is its last;
 * the order ends FILLED, CANCELLED when its client wanted that, REJECTED when every venue refused all of it, else EXPIRED or CANCELLED
   as the venues said; what is still locked is given back to the last unit.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from schemas.records import Algo, EventKind, OrderRecord, OrderState, TimeInForce
 from streams.domain import amounts, changes, limits
-from streams.domain.commands import again, end_stopped, recall
+from streams.domain.commands import TIME_EXPIRED, again, end_stopped, recall
 from streams.domain.decision import LOOK, SLICE, Step, replace
 from streams.domain.leftovers import ATTEMPTS, due_quantity, ending, next_step, stranded, waiting
 from streams.domain.orders import CLOSED, On, is_open, uncounted
@@ -36,9 +37,14 @@ def end_if_done(step: Step, planned: bool = False) -> None:
         changes.apply(step)
     elif order.state is OrderState.PENDING_CANCEL:
         end_stopped(step)
+    elif _late(step, order):
+        if waiting(order):
+            recall(step)
+        step.close(On.END_EXPIRED, TIME_EXPIRED)
+        step.tell(EventKind.CLOSED, TIME_EXPIRED)
     elif order.algo is Algo.TWAP and order.retries is None:
         return  # its timer goes on with it
-    elif order.close_reason == limits.HALTED and waiting(order):
+    elif order.close_reason == limits.HALTED and waiting(order) and order.algo is not Algo.TWAP:
         _held_back(step, planned)
     elif order.algo is Algo.ICEBERG and order.filled >= (order.released or 0):
         step.wake(SLICE, step.cause.now)
@@ -46,10 +52,17 @@ def end_if_done(step: Step, planned: bool = False) -> None:
         _rest(step, planned)
 
 
+def _late(step: Step, order: OrderRecord) -> bool:
+    """Whether an order's time is over: nothing more of it may go out, whether its timer has said so or not."""
+    return bool(order.expiring) or (order.expires_at is not None and order.expires_at <= step.cause.now)
+
+
 def _beside(step: Step, order: OrderRecord, planned: bool) -> None:
     """What one child missed goes out again while others live. Of an order for an amount that waits for them: its rounds are whole."""
-    if order.state not in _OUT or order.halted or order.expiring or order.quote_amount is not None:
+    if order.state not in _OUT or order.halted or order.quote_amount is not None or _late(step, order):
         return
+    if order.algo is Algo.TWAP:
+        return  # its slices are its attempts, also after a halt
     if order.close_reason == limits.HALTED and stranded(order):
         _held_back(step, planned)
         return
@@ -125,7 +138,9 @@ def look(step: Step) -> None:
 def resume(step: Step) -> None:
     """A venue is back for an order that waits for one."""
     order = step.the_order()
-    if _may(step, order):
+    if _late(step, order):
+        end_if_done(step)
+    elif _may(step, order):
         step.order = replace(order, looking_since=None if order.time_in_force in RESTING else order.looking_since)
         step.tell(EventKind.REROUTED, "", "a venue can be routed to")
         again(step, anew=True)
@@ -158,14 +173,21 @@ def resumed(step: Step) -> None:
         step.tell(EventKind.RELEASED, "", "trading goes on")
     if order.state is OrderState.TRIGGERED:
         triggered(step, denial)
+    elif order.state in _OUT and _late(step, order):
+        end_if_done(step)
     elif stranded(order) and denial is None:
         again(step, anew=True)  # the router has said before that a venue is back
-    elif waiting(order):
+    elif waiting(order) or (denial is not None and _idle(order)):
         _end(step)
     elif denial is not None and any(is_open(c) for c in order.children):
         _no_more(step, denial)
     else:
         end_if_done(step)
+
+
+def _idle(order: OrderRecord) -> bool:
+    """Whether an order has nothing at a venue that was all out: a bulk order's next part may still come."""
+    return order.state in _OUT and order.algo is None and not any(is_open(c) for c in order.children)
 
 
 def _no_more(step: Step, denial: Denial) -> None:

@@ -10,7 +10,8 @@ Rules:
   becomes a GTC order for both, else as a GTC child of its own. Two orders side by side at one venue would race for the same levels;
 * a post-only order takes nothing: all of it rests, at the best-scored venue that has nothing within its limit;
 * anything else is unrouted, with a stable reason; a plan is made of every request, also when nothing can be routed;
-* nothing is planned of a request that a halt concerns (`HALTED`), nor of one that takes at once and lay in a queue for long (`TOO_OLD`);
+* nothing is planned of a request that a halt concerns (`HALTED`), nor of one that takes at once and lay in a queue for long (`TOO_OLD`), nor
+  of an order whose time is over (`TIME_EXPIRED`);
 * the venue's penalty decides but is not reported: costs and prices of a plan are all-in with fees, which count as paid in the quote asset;
 * rounding of a reported price is against us: up for a buy, down for a sell.
 
@@ -49,6 +50,7 @@ WOULD_TAKE = "WOULD_TAKE"  # a post-only order, and every venue has something wi
 CHILD_LIMIT = "CHILD_LIMIT"
 HALTED = "HALTED"  # trading is, of this request; see `refused`
 TOO_OLD = "TOO_OLD"
+TIME_EXPIRED = "TIME_EXPIRED"
 
 CHILD_ID_MOST = 36
 _RESTS = (TimeInForce.GTC, TimeInForce.GTD)
@@ -149,6 +151,11 @@ def refused(request: RouteRequest, reason: str, settings: RoutingSettings, now: 
     """The decision to plan nothing, whatever the venues have."""
     seen = Look(request, Fronts.of((), request.side is Side.BUY, settings, now))
     return _decision(request, seen, (), 0, request.quantity, reason, None, now)
+
+
+def over(request: RouteRequest, now: int) -> bool:
+    """Whether the order's time is over: nothing of it may go out any more."""
+    return request.expires_at is not None and request.expires_at <= now
 
 
 def too_old(request: RouteRequest, settings: RoutingSettings, now: int) -> bool:

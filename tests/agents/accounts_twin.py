@@ -477,9 +477,17 @@ class Twin:
             elif what.startswith("resume"):
                 self.after_halt(account, order)
             else:
+                ends = order.wish.until if order.wish else order.until
+                if ends is not None and ends > self.now:
+                    order.alarm = ends  # it was given more time
+                    continue
                 order.late = True
                 self.give_up(account, order)
         return bool(due)
+
+    def over(self, order: Order) -> bool:
+        """Whether nothing more of it may go out, for its time is over."""
+        return order.late or (order.until is not None and order.until <= self.now)
 
     def slice(self, account: str, order: Order) -> None:
         if order.wanted:
@@ -519,11 +527,14 @@ class Twin:
         if against == "HALTED":
             return self.pause(order)
         order.paused = False
+        pending = order.wanted or order.wish is not None
         if order.state == "TRIGGERED":
             self.goes_or_not(account, order, against)
+        elif self.over(order) and not pending:
+            self.settle(account, order)
         elif order.stranded and not against:
             order.ask()
-        elif order.stranded and not order.open:
+        elif (order.stranded or (against and not pending and not order.algo)) and not order.open:
             order.state = self.ending(order)
             self.settle(account, order)
         elif against and order.open:
@@ -625,6 +636,7 @@ class Twin:
                 return no
             self.count(account, order, quantity, limit)
         order.wish = Wish(quantity, limit, until, less)
+        order.alarm = until if until != order.until else order.alarm
         order.late = order.late and m.expires_at is None
         for child in order.children.values():
             child.ask()
@@ -641,7 +653,8 @@ class Twin:
     def plan(self, p: RoutePlan, name: str) -> None:
         order = self.orders.get((p.account_id, name))
         early = order is not None and order.waits in ("SCHEDULED", "ARMED")
-        if order is None or early or order.planned or order.state in OVER or p.attempt != order.attempt:
+        dead = order is not None and order.state in OVER and order.state != "FILLED"
+        if order is None or early or order.planned or dead or p.attempt != order.attempt:
             self.dead += 1
             return
         order.planned, order.unrouted, order.waits = True, p.unrouted, ""
@@ -649,7 +662,7 @@ class Twin:
         for c in p.children:
             order.children[c.child_id] = Child(c.venue, c.quantity)
         for child in order.children.values():
-            if order.wanted or order.wish:
+            if order.wanted or order.wish or order.state in OVER:
                 child.ask()  # also those whose venue has refused meanwhile
         self.settle(p.account_id, order)
 
@@ -670,7 +683,9 @@ class Twin:
 
     def resume(self, account: str, order: Order) -> None:
         """A venue is back for what waits."""
-        if self.may(account, order):
+        if self.over(order):
+            self.settle(account, order)
+        elif self.may(account, order):
             order.ask()
         elif not order.paused:
             order.nowhere = order.shut = False  # nobody will say so again
@@ -753,8 +768,8 @@ class Twin:
             return "EXPIRED" if order.late else "CANCELLED"
         self.refused(account, order)
         if order.planned and order.open:
-            if not (order.wish or order.wanted or order.late or order.paused):
-                if order.shut and order.stranded:
+            if not (order.wish or order.wanted or order.paused or self.over(order)):
+                if order.shut and order.stranded and order.algo != "TWAP":
                     order.looking = None
                     self.pause(order)
                 elif order.again() and self.may(account, order):
@@ -780,7 +795,7 @@ class Twin:
         changing = order.wish is not None
         order.wanted, order.wish = False, None
         order.working = any(c.acked and not c.filled for c in alive)
-        order.alarm = self.now + RETRY if order.late else order.alarm
+        order.alarm = self.now + RETRY if order.late else order.until
         if order.algo == "TWAP":
             order.slice_at = order.slice_at if order.final else self.now  # it goes on
         elif changing and not order.late and (order.stranded or (order.counted and order.due > order.unrouted)):
@@ -800,9 +815,11 @@ class Twin:
             return self.become(account, order, order.wish)
         if order.wanted:
             return self.ending(order)
+        if self.over(order):
+            return "EXPIRED"
         if order.algo == "TWAP" and not order.final:
             return self.shown(order)
-        if order.shut and order.stranded:
+        if order.shut and order.stranded and order.algo != "TWAP":
             order.looking = None
             self.pause(order)
         elif order.algo == "ICEBERG" and order.filled >= (order.released or 0):
@@ -834,6 +851,8 @@ class Twin:
         if wish.quantity <= order.filled:
             order.quantity = order.filled
             return "FILLED"
+        if wish.until is not None and wish.until <= self.now:
+            return "EXPIRED"
         if against == "HALTED":
             order.wish = wish
             self.pause(order)

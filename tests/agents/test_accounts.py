@@ -247,7 +247,93 @@ SCENARIOS = {
         wait 31
         o1.2 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL
         o1.1 cancel_rejected
-        o1.1 fill 0.5 @ 60000 #1                       => FILL>PARTIALLY_FILLED CLOSED>CANCELLED:TIME_EXPIRED
+        o1.1 fill 0.5 @ 60000 #1                       => FILL>PARTIALLY_FILLED CLOSED>EXPIRED:TIME_EXPIRED
+    """,
+    "a change that brings the end nearer is not carried out after it": """
+        deposit 100000 USDT
+        buy 1 @ 60000 as o1 until 1000
+        plan o1: a 1 @ 60000
+        o1.1 accepted
+        state system HALTED
+        modify o1 price 59999 until 10
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY WAITING>PENDING_MODIFY:HALTED
+        wait 20                                        => EXPIRING>PENDING_CANCEL:TIME_EXPIRED CLOSED>EXPIRED:TIME_EXPIRED | USDT 100000 0
+        state system ACTIVE
+        wait 10                                        =>
+    """,
+    "a change whose end came while a child was unknown ends the order": """
+        deposit 100000 USDT
+        buy 1 @ 60000 as o1 until 1000
+        plan o1: a 1 @ 60000
+        o1.1 unknown
+        modify o1 price 59999 until 10
+        wait 9                                         =>
+        wait 2                                         => EXPIRING>PENDING_CANCEL:TIME_EXPIRED
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_CANCEL CLOSED>EXPIRED:TIME_EXPIRED
+    """,
+    "an end that was put off in time counts while the change is on its way": """
+        deposit 100000 USDT
+        buy 1 @ 60000 as o1 until 10
+        plan o1: a 1 @ 60000
+        o1.1 accepted
+        modify o1 price 60001 until 3600               => MODIFY_REQUESTED>PENDING_MODIFY ask:o1.1
+        wait 11                                        =>
+        o1.1 cancelled 0                               => CHILD_CLOSED>PENDING_MODIFY MODIFIED>ROUTING route:o1:1
+        plan o1: a 1 @ 60001
+        wait 3600                                      => EXPIRING>PENDING_CANCEL:TIME_EXPIRED ask:o1.2.1
+    """,
+    "an end that was put off, and was refused with the change, has come": """
+        deposit 100000 USDT
+        buy 1 @ 60000 as o1 until 10
+        plan o1: a 1 @ 60000
+        o1.1 accepted
+        modify o1 price 60001 until 3600
+        wait 11
+        o1.1 cancel_rejected                           => CANCEL_REJECTED>WORKING MODIFY_REJECTED>WORKING EXPIRING>PENDING_CANCEL:TIME_EXPIRED ask:o1.1
+    """,
+    "what a venue lets expire of an order whose time is over goes nowhere": """
+        deposit 100000 USDT
+        buy 1 @ 60000 as o1 until 10
+        plan o1: a 1 @ 60000
+        o1.1 accepted
+        wait 10
+        o1.1 cancel_rejected                           => CANCEL_REJECTED>WORKING
+        o1.1 expired 0                                 => CHILD_CLOSED>WORKING:VENUE_EXPIRED CLOSED>EXPIRED:TIME_EXPIRED | USDT 100000 0
+    """,
+    "a market order that a halt stopped ends where only sales are taken afterwards": """
+        deposit 100000 USDT
+        quote 59990 60010
+        buy 1 market as o1
+        plan o1: a 0.4 @ 61000
+        o1.1 fill 0.4 @ 60000
+        state system HALTED
+        wait 0.3                                       => WAITING>PARTIALLY_FILLED:HALTED
+        state system REDUCING
+        wait 1                                         => CLOSED>CANCELLED:NO_LIQUIDITY
+    """,
+    "a TWAP that was halted does not go on after its window": """
+        deposit 100000 USDT
+        buy 0.9 @ 60000 as o1 twap 3 over 6
+        plan o1: a 0.3 @ 60000
+        o1.1 unknown
+        wait 2
+        plan o1: halted
+        state system HALTED
+        wait 2
+        wait 20
+        state system ACTIVE
+        wait 10                                        =>
+        o1.1 fill 0.3 @ 60000                          => FILL>PARTIALLY_FILLED CLOSED>EXPIRED:HALTED disarm:o1
+    """,
+    "the children of a plan that came after the order was filled are called back": """
+        deposit 100000 USDT
+        buy 1 @ 60000 as o1
+        plan o1: a 1 @ 60000
+        o1.1 expired 0                                 => CHILD_CLOSED>ROUTING:VENUE_EXPIRED route:o1:1
+        o1.1 fill 1 @ 60000                            => FILL>FILLED
+        plan o1: b 1 @ 60000                           => ROUTED>FILLED ask:o1.2.1
+        o1.2.1 accepted                                => WORKING>FILLED
+        o1.2.1 cancelled 0                             => CHILD_CLOSED>FILLED
     """,
     "a cancelled child waits for the fills that its venue counted": """
         deposit 100000 USDT

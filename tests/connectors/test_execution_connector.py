@@ -246,8 +246,12 @@ async def test_children_end_as_the_venue_says(bench: Bench) -> None:
         await bench.until(lambda: bench.closed(f"{v}-full") and bench.closed(f"{v}-part"))
         peer.available = SCALE
         bench.order(f"{v}-some", 4 * SCALE)
+        bench.order(f"{v}-left", 3 * SCALE, 50 * SCALE, time_in_force=TimeInForce.GTC)
         bench.cancel(f"{v}-full")
         await bench.until(lambda: bench.closed(f"{v}-some") and K.CANCEL_REJECTED in bench.kinds(f"{v}-full"))
+        await bench.until(lambda: K.ACCEPTED in bench.kinds(f"{v}-left"))
+        bench.cancel(f"{v}-left")
+        await bench.until(lambda: bench.closed(f"{v}-left"))
         await peer.fill(f"{v}-rest", SCALE)  # told by the stream
         await bench.until(lambda: bench.filled(f"{v}-rest") == SCALE)
         await peer.cut_streams()
@@ -259,7 +263,10 @@ async def test_children_end_as_the_venue_says(bench: Bench) -> None:
     assert bench.kinds(f"{v}-full") == [K.ACCEPTED, K.FILL, K.FILL, K.FILL, K.CANCEL_REJECTED]
     assert bench.reports[f"{v}-full"][-1].reason_code == "TOO_LATE"
     assert bench.kinds(f"{v}-some") == [K.ACCEPTED, K.FILL, K.EXPIRED]
-    assert bench.kinds(f"{v}-part") == [K.ACCEPTED, K.CANCELLED]
+    assert bench.kinds(f"{v}-left") == [K.ACCEPTED, K.CANCELLED]
+    # its cancel was there before it was sent
+    assert [r.reason_code for r in bench.reports[f"{v}-part"]] == ["CALLED_OFF", "TOO_LATE"]
+    assert bench.kinds(f"{v}-part") == [K.NOT_SENT, K.CANCEL_REJECTED]
     assert [(r.kind, r.reason_code) for r in bench.reports[f"{v}-none"]] == [(K.CANCEL_REJECTED, "UNKNOWN_CHILD")]
     assert [(r.kind, r.reason_code) for r in bench.reports[f"{v}-fine"]] == [(K.NOT_SENT, "INVALID_QUANTITY")]
     assert [(r.kind, r.reason_code) for r in bench.reports[f"{v}-away"]] == [(K.NOT_SENT, "UNKNOWN_VENUE")]

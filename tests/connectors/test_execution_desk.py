@@ -292,3 +292,26 @@ def test_what_stays_unclear_is_told_to_people() -> None:
     assert "have trades" in child.unclear(now)
     child.lacking, child.gone = None, time.monotonic() - 61
     assert "not known there" in child.unclear(now)
+
+
+def test_a_child_that_was_cancelled_before_it_was_sent_is_not_sent() -> None:
+    venue = Reading()
+    claimed = report.cancel_asked("c-1", report.claim(CHILD, now_us()), now_us()).state
+
+    async def placed(desk: Desk, child: Child, _: Paper) -> None:
+        await desk.place(child, CHILD, Claimed.now(), lambda: None)
+        await desk.cancel(child)
+
+    child, paper = at(venue, claimed, placed)
+    assert venue.placed == 0 and child.state.phase is ExecutionPhase.DONE
+    assert paper.told == [(K.NOT_SENT, report.CALLED_OFF), (K.CANCEL_REJECTED, report.TOO_LATE)]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_question_that_we_did_not_ask_says_nothing_about_the_venue(ours: bool) -> None:
+    async def noted(desk: Desk, child: Child, _: Paper) -> None:
+        for _i in range(10):
+            desk.note(Unknown("RATE_LIMITED", "no budget is left", ours))
+        assert desk.health.down is not ours
+
+    at(OddVenue(), opened(), noted)

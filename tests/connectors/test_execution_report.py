@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+import pytest
 from children import CHILD
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from schemas.records import (
     ExecutionPhase,
     ExecutionState,
     Liquidity,
+    TimeInForce,
     VenueStatus,
 )
 
@@ -57,6 +60,26 @@ def test_filled_with_less_than_its_quantity_is_over_with_what_it_has() -> None:
     assert step.reports[-1].cumulative_quantity == 40 and step.reports[-1].reason_code == report.CLOSED_SHORT
     whole = report.observe("c-1", report.claim(CHILD, 1), view(S.FILLED, 100), [trade(1, 100)], 2)
     assert kinds(whole) == [K.ACCEPTED, K.FILL]
+
+
+@pytest.mark.parametrize("tif", list(TimeInForce))
+@pytest.mark.parametrize(("said", "filled"), [(S.CANCELLED, 0), (S.CANCELLED, 40), (S.EXPIRED, 40), (S.FILLED, 40)])
+def test_what_takes_at_once_expires_whatever_its_venue_calls_that(
+    tif: TimeInForce, said: VenueOrderStatus, filled: int
+) -> None:
+    """Binance says EXPIRED of the rest of an IOC order, most others say canceled, some call the order filled."""
+    at_once = tif in (TimeInForce.IOC, TimeInForce.FOK)
+    claimed = report.claim(msgspec.structs.replace(CHILD, time_in_force=tif), 1)
+    trades = [trade(1, filled)] if filled else []
+    end = report.observe("c-1", claimed, view(said, filled), trades, 2).reports[-1]
+    assert (
+        end.kind is (K.EXPIRED if at_once or said is S.EXPIRED else K.CANCELLED) and end.cumulative_quantity == filled
+    )
+    asked = report.cancel_asked("c-1", claimed, 2).state
+    ends = kinds(report.observe("c-1", asked, view(said, filled), trades, 3))[-2:]
+    assert (K.CANCELLED in ends) is (said is not S.EXPIRED)  # it was our cancel, as far as anybody knows
+    old = msgspec.structs.replace(claimed, child=msgspec.structs.replace(claimed.child, time_in_force=None))
+    assert report.observe("c-1", old, view(S.CANCELLED, 0), (), 2).reports[-1].kind is K.CANCELLED
 
 
 def test_a_fill_after_the_end_is_reported_and_nothing_else() -> None:
