@@ -37,7 +37,8 @@ class Broadcast:
             self._send("venue.health", desk.adapter.config.name, desk.health.record(now_us()))
             self._producer.poll(0)
             with contextlib.suppress(TimeoutError):  # nothing changed: a sign of life
-                await asyncio.wait_for(desk.health_changed.wait(), 1.0)
+                async with asyncio.timeout(1.0):
+                    await desk.health_changed.wait()
             desk.health_changed.clear()
 
     async def balances(self, desk: Desk, every: float) -> None:

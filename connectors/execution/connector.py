@@ -45,6 +45,7 @@ from schemas.records import (
 from schemas.registry import ConfluentRegistry
 
 log = logging.getLogger(__name__)
+END_SECONDS = 10.0  # for what runs in the background to end
 
 
 class PositionLost(Exception):
@@ -139,6 +140,7 @@ class Connector:
             await asyncio.wait({consume}, timeout=1.0 if self._failure.done() else self._settings.drain)
             consume.cancel()
             if self._failure.done():
+                log.error("ending: %r", self._failure.exception())  # now: what follows may take its time
                 self._failure.result()
             log.info("leaving")
             await asyncio.wait_for(self._release(list(self._owners)), self._settings.drain + 5)
@@ -146,9 +148,7 @@ class Connector:
             self._leaving = True
             for owner in self._owners.values():
                 owner.active = False
-            for task in list(self._tasks):
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._end_tasks()
             await self._loop.run_in_executor(self._thread, consumer.close)
             await self._loop.run_in_executor(None, self._broadcast.flush)
             await self._writer.close()
@@ -164,6 +164,16 @@ class Connector:
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
+
+    async def _end_tasks(self) -> None:
+        """End all that runs in the background. What misses its cancellation, as libraries do now and then, is cancelled again, for a while."""
+        deadline = self._loop.time() + END_SECONDS
+        while (left := [task for task in self._tasks if not task.done()]) and self._loop.time() < deadline:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=1.0)
+        for task in left:
+            log.error("left behind: %r", task)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self._spawn(work)
@@ -336,7 +346,8 @@ class Connector:
             # Nothing is claimed that could not be sent soon. Sends are bounded by time-outs, so this ends.
             self._room.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._room.wait(), 0.1)
+                async with asyncio.timeout(0.1):
+                    await self._room.wait()
 
     async def _take(self, messages: Sequence[Message]) -> None:
         """Claim a batch, then send it."""

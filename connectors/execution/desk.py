@@ -224,7 +224,8 @@ class Desk:
         if not self.health.down and not self.loaded.is_set():
             # What was never read says nothing about a symbol. The claim bounds the wait.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.loaded.wait(), self._ttl)
+                async with asyncio.timeout(self._ttl):
+                    await self.loaded.wait()
         async with self._orders:
             signed_at = (
                 self.adapter.now_ms()
@@ -381,7 +382,8 @@ class Desk:
         """
         while True:
             with contextlib.suppress(TimeoutError):  # the slow poll's time has come
-                await asyncio.wait_for(self._reconcile.wait(), self._poll)
+                async with asyncio.timeout(self._poll):
+                    await self._reconcile.wait()
             slow, deaf = not self._reconcile.is_set(), False
             self._reconcile.clear()
             ours = [c for c in self.children.values() if c.state.phase is ExecutionPhase.OPEN]

@@ -149,7 +149,8 @@ class Writer:
             await self._wake.wait()
             if not self._urgent.is_set():
                 with contextlib.suppress(TimeoutError):  # nothing urgent came: the results have waited long enough
-                    await asyncio.wait_for(self._urgent.wait(), self._linger)
+                    async with asyncio.timeout(self._linger):
+                        await self._urgent.wait()
             self._wake.clear()
             self._urgent.clear()
             batch, self._batch = self._batch, _Batch()

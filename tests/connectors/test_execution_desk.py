@@ -315,3 +315,16 @@ def test_a_question_that_we_did_not_ask_says_nothing_about_the_venue(ours: bool)
         assert desk.health.down is not ours
 
     at(OddVenue(), opened(), noted)
+
+
+def test_what_is_cancelled_in_the_moment_in_which_it_wakes_ends() -> None:
+    async def woken(desk: Desk, child: Child, paper: Paper) -> None:
+        polls = asyncio.create_task(desk.run_polls())
+        for _i in range(5):
+            await asyncio.sleep(0)  # until it waits
+        desk.reconcile_soon()
+        polls.cancel()
+        await asyncio.wait({polls}, timeout=1)
+        assert polls.cancelled()
+
+    at(OddVenue(), report.claim(CHILD, now_us()), woken)
