@@ -6,13 +6,13 @@ All is said again and again, or at the next start, so that nothing is lost for g
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import Producer
 
 from connectors.execution.desk import Desk, now_us
+from connectors.execution.waits import at_most
 from schemas.codec import Codec
 from schemas.records import Instrument, Record, VenueBalance
 
@@ -36,9 +36,7 @@ class Broadcast:
         while True:
             self._send("venue.health", desk.adapter.config.name, desk.health.record(now_us()))
             self._producer.poll(0)
-            with contextlib.suppress(TimeoutError):  # nothing changed: a sign of life
-                async with asyncio.timeout(1.0):
-                    await desk.health_changed.wait()
+            await at_most(1.0, desk.health_changed)  # nothing changed: a sign of life
             desk.health_changed.clear()
 
     async def balances(self, desk: Desk, every: float) -> None:

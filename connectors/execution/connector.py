@@ -12,7 +12,6 @@ On any failure that is not a venue's the process ends: starting over is the reco
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -30,6 +29,7 @@ from connectors.execution.desk import Child, Claimed, Desk, now_us
 from connectors.execution.health import Breaker
 from connectors.execution.journal import Journal
 from connectors.execution.settings import ExecutionSettings
+from connectors.execution.waits import at_most
 from connectors.execution.writer import ORDERS, Ownership, Writer
 from connectors.venues.adapter import VenueConfig
 from connectors.venues.outcomes import Outcome, OutcomeKind
@@ -345,9 +345,7 @@ class Connector:
                 continue
             # Nothing is claimed that could not be sent soon. Sends are bounded by time-outs, so this ends.
             self._room.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.1):
-                    await self._room.wait()
+            await at_most(0.1, self._room)
 
     async def _take(self, messages: Sequence[Message]) -> None:
         """Claim a batch, then send it."""

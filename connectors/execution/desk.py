@@ -29,6 +29,7 @@ from ccxt.base import errors  # type: ignore[import-untyped, unused-ignore]  # u
 from connectors.execution import report
 from connectors.execution.health import Health
 from connectors.execution.report import Step
+from connectors.execution.waits import at_most
 from connectors.execution.writer import Ownership, Writer
 from connectors.venues.adapter import VenueAdapter
 from connectors.venues.outcomes import (
@@ -223,9 +224,7 @@ class Desk:
     async def _send(self, child: Child, order: ChildOrder, claimed: Claimed) -> Outcome:
         if not self.health.down and not self.loaded.is_set():
             # What was never read says nothing about a symbol. The claim bounds the wait.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._ttl):
-                    await self.loaded.wait()
+            await at_most(self._ttl, self.loaded)
         async with self._orders:
             signed_at = (
                 self.adapter.now_ms()
@@ -381,9 +380,7 @@ class Desk:
         A slow poll that finds what the stream was silent about has the stream connected anew.
         """
         while True:
-            with contextlib.suppress(TimeoutError):  # the slow poll's time has come
-                async with asyncio.timeout(self._poll):
-                    await self._reconcile.wait()
+            await at_most(self._poll, self._reconcile)
             slow, deaf = not self._reconcile.is_set(), False
             self._reconcile.clear()
             ours = [c for c in self.children.values() if c.state.phase is ExecutionPhase.OPEN]

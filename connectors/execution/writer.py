@@ -13,7 +13,6 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from typing import Any
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from connectors.execution.journal import Kept
+from connectors.execution.waits import at_most
 from schemas.codec import Codec
 from schemas.letters import MOST_BYTES
 from schemas.records import DeadLetter, ExecutionReport, VenueAlert
@@ -148,9 +148,7 @@ class Writer:
         while not self._closing:
             await self._wake.wait()
             if not self._urgent.is_set():
-                with contextlib.suppress(TimeoutError):  # nothing urgent came: the results have waited long enough
-                    async with asyncio.timeout(self._linger):
-                        await self._urgent.wait()
+                await at_most(self._linger, self._urgent)  # then the results have waited long enough
             self._wake.clear()
             self._urgent.clear()
             batch, self._batch = self._batch, _Batch()

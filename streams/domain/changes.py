@@ -27,13 +27,13 @@ from schemas.records import Algo, Change, EventKind, ModifyOrder, OrderRecord, O
 from streams.domain import limits, risk
 from streams.domain.commands import (
     ALREADY_CLOSED,
-    TIME_EXPIRED,
     again,
     cancel_children,
     judged,
     needs,
     no_order,
     start,
+    time_over,
 )
 from streams.domain.decision import EXPIRY, SLICE, START, Step, replace
 from streams.domain.leftovers import due_quantity
@@ -214,8 +214,7 @@ def apply(step: Step) -> None:
         step.tell(EventKind.CLOSED, CHANGED, "all of the new quantity is filled")
         return
     if change.expires_at is not None and change.expires_at <= step.cause.now:
-        step.close(On.END_EXPIRED, TIME_EXPIRED)
-        step.tell(EventKind.CLOSED, TIME_EXPIRED)
+        time_over(step)
         return
     denial = limits.stands(step, order)
     if denial is not None and denial.code == limits.HALTED:

@@ -363,6 +363,12 @@ def end_stopped(step: Step) -> None:
     step.tell(EventKind.CLOSED, code)
 
 
+def time_over(step: Step) -> None:
+    """The order's time is over, and no venue has anything of it."""
+    step.close(On.END_EXPIRED, TIME_EXPIRED)
+    step.tell(EventKind.CLOSED, TIME_EXPIRED)
+
+
 def cancel_children(step: Step) -> None:
     """Ask the venues to cancel every child that may live there and was not asked about yet."""
     order = step.the_order()

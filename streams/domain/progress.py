@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from schemas.records import Algo, EventKind, OrderRecord, OrderState, TimeInForce
 from streams.domain import amounts, changes, limits
-from streams.domain.commands import TIME_EXPIRED, again, end_stopped, recall
+from streams.domain.commands import again, end_stopped, recall, time_over
 from streams.domain.decision import LOOK, SLICE, Step, replace
 from streams.domain.leftovers import ATTEMPTS, due_quantity, ending, next_step, stranded, waiting
 from streams.domain.orders import CLOSED, On, is_open, uncounted
@@ -40,8 +40,7 @@ def end_if_done(step: Step, planned: bool = False) -> None:
     elif _late(step, order):
         if waiting(order):
             recall(step)
-        step.close(On.END_EXPIRED, TIME_EXPIRED)
-        step.tell(EventKind.CLOSED, TIME_EXPIRED)
+        time_over(step)
     elif order.algo is Algo.TWAP and order.retries is None:
         return  # its timer goes on with it
     elif order.close_reason == limits.HALTED and waiting(order) and order.algo is not Algo.TWAP:
