@@ -163,8 +163,10 @@ def router_agent(settings: RoutingSettings | None = None) -> Agent:
     return Agent(
         name=NAME,
         inputs=(
-            Input(BOOKS, (BookUpdate,), key=lambda update: update.symbol, rebuild_us=REBUILD_US, perishable=True),
-            Input(TRADES, (Trade,), key=lambda trade: trade.symbol, perishable=True),
+            Input(
+                BOOKS, (BookUpdate,), lambda update: update.symbol, rebuild_us=REBUILD_US, perishable=True, quiet=True
+            ),
+            Input(TRADES, (Trade,), key=lambda trade: trade.symbol, perishable=True, quiet=True),
             Input(REQUESTS, (RouteRequest, RouteCancel), key=lambda request: request.symbol),
         ),
         process=process,

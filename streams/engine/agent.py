@@ -42,7 +42,8 @@ class Input:
     a record that lies in another partition than its key's (its producer hashes differently, or left the key out) is moved to the right one,
     inside the transaction. `rebuild_us`: how many microseconds before the committed position `Agent.rebuild` is shown again at opening.
     `perishable`: its records are of no use once their topic's retention deletes them; of any other input none may be missed. `brief`: the
-    reasons that its records carry may be left out, and where their schema is our own version are (see `Record.read_brief`).
+    reasons that its records carry may be left out, and where their schema is our own version are (see `Record.read_brief`). `quiet`: most of
+    its records change nothing that is written; offsets of those that did not may be committed a moment later.
     """
 
     topic: str
@@ -51,6 +52,7 @@ class Input:
     rebuild_us: int = 0
     perishable: bool = False
     brief: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ Whatever went wrong, opening a task again is safe, and it is the only way back. 
 * a batch is processed only if it begins exactly where the last committed one of its input ended;
 * a transaction's outcome that is not known is treated as unknown: the task is opened again and reads what happened;
 * state changes only after a commit, by the effects that were committed;
+* records of a quiet input that had no effect move the task on without a transaction: their offsets are committed with the next effects, or
+  soon after. Until then a crash shows them again, and nothing that is seen tells of the first time;
 * who owns a task, the consumer group says, nobody else: before a producer is fenced again its coordinator is asked, and one whose member
   we are not any more is let go of;
 * a batch that a broker does not answer, or refuses, is not tried again as it is: half of it is, down to a single record.
@@ -16,9 +18,10 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -27,9 +30,9 @@ from schemas.codec import Codec, RegistryUnavailable, SchemaUnread
 from streams.engine.agent import Agent, Message
 from streams.engine.metrics import Metrics
 from streams.engine.opening import Opening, PositionLost
+from streams.engine.seat import OWED_SECONDS, Place, Positioner, Seat
 from streams.engine.seat import Batch as Batch
 from streams.engine.seat import EngineSettings as EngineSettings
-from streams.engine.seat import Place, Positioner, Seat
 from streams.engine.store import StateUnreadable, StateUnwritable
 from streams.engine.task import Draining, Effects, Retry
 from streams.engine.transactions import (
@@ -82,6 +85,7 @@ class Engine:
         self.is_open = False
         self.seats: dict[int, Seat] = {}
         self.topics = {i.topic for i in agent.inputs}
+        self._quiet = {i.topic for i in agent.inputs if i.quiet}
         self._loop = asyncio.get_running_loop()
         self.failed = self._future()
         self.step: Step = no_step
@@ -302,11 +306,13 @@ class Engine:
         return wait
 
     async def _wait(self, seat: Seat) -> None:
-        """Until there is a batch or a timer is due."""
+        """Until there is a batch, a timer is due, or progress has been owed for long enough."""
         while not seat.inbox and not seat.closing:
             seat.wake.clear()
             due = seat.task.timers.next_due()
             left = IDLE_SECONDS if due is None else (due - self._clock()) / 1e6
+            if seat.owing_since is not None:
+                left = min(left, seat.owing_since + OWED_SECONDS - time.monotonic())
             if left <= 0:
                 return
             try:
@@ -327,26 +333,20 @@ class Engine:
         sources = [record for batch in batches.values() for record in batch.records]
         ends = {topic: batch.end for topic, batch in batches.items()}
         offsets = {(topic, seat.number): ends.get(topic, at) for topic, at in seat.next.items()}
-        task, producer, started = seat.task, seat.producer, time.monotonic()
-        effects, refusal = Effects(), seat.why_refused(sources, now)
+        producer, started = seat.producer, time.monotonic()
+        refusal, effects = seat.why_refused(sources, now), Effects()
+        begin = partial(producer.begin, offsets, seat.membership)
+        work = partial(self._work, seat, sources, now, timers, refusal)
         try:
-            # The offsets travel while the batch is processed: one round trip less to wait for.
-            begun = asyncio.create_task(producer.begin(offsets, seat.membership))
-            await asyncio.sleep(0)
-            try:
-                began = time.monotonic()
-                effects = task.run(sources, now, timers, refusal)
-                seat.worked(len(sources), time.monotonic() - began)
-            except (Retry, RegistryUnavailable):
-                await begun
-                await producer.abort()
-                raise
-            except BaseException:
-                # The transaction is open: ended by the fence that opening begins with.
-                await asyncio.gather(begun, return_exceptions=True)
-                producer.usable = False
-                raise
-            await begun
+            if batches and self._quiet.issuperset(batches):
+                effects = work()
+                if not effects and not seat.owes(started):
+                    self._went_on(seat, ends, effects, started)
+                    self._count(sources, effects, time.monotonic() - started)
+                    return
+                await begin()
+            else:
+                effects = await self._meanwhile(producer, begin, work)
             await producer.step("processed")
             records, logs = self._records(seat, effects)
             appended = await producer.commit(records)
@@ -355,19 +355,52 @@ class Engine:
             if not seat.too_much(sources, effects.fired, why):
                 raise Draining(f"{error}, nor the dead letter of what led to it") from error
             raise
-        task.apply(effects)
         for name, place in logs.items():
-            task.state.positions[name] = appended[place].end
+            seat.task.state.positions[name] = appended[place].end
+        seat.lived, seat.owing_since = True, None
+        self._went_on(seat, ends, effects, started)
+        seat.went_well(self.settings.batch, refusal is not None)
+        await producer.step("applied")
+        self._count(sources, effects, time.monotonic() - started)
+
+    def _work(self, seat: Seat, sources: Sequence[Message], now: int, timers: int, refusal: str | None) -> Effects:
+        began = time.monotonic()
+        effects = seat.task.run(sources, now, timers, refusal)
+        seat.worked(len(sources), time.monotonic() - began)
+        return effects
+
+    async def _meanwhile(
+        self,
+        producer: TransactionalProducer,
+        begin: Callable[[], Coroutine[Any, Any, None]],
+        work: Callable[[], Effects],
+    ) -> Effects:
+        """Process the batch while its offsets travel: one round trip less to wait for."""
+        begun = asyncio.create_task(begin())
+        await asyncio.sleep(0)
+        try:
+            effects = work()
+        except (Retry, RegistryUnavailable):
+            await begun
+            await producer.abort()
+            raise
+        except BaseException:
+            # The transaction is open: ended by the fence that opening begins with.
+            await asyncio.gather(begun, return_exceptions=True)
+            producer.usable = False
+            raise
+        await begun
+        return effects
+
+    def _went_on(self, seat: Seat, ends: Mapping[str, int], effects: Effects, started: float) -> None:
+        """The task is at `ends`, and its state is what it is after the effects."""
+        seat.task.apply(effects)
         for topic, end in ends.items():
             seat.next[topic] = end
             left = seat.inbox.pop(topic).after(end)
             if left is not None:
                 seat.inbox[topic] = left
-        seat.went_well(self.settings.batch, refusal is not None)
-        await producer.step("applied")
-        seat.not_before = started + self.settings.interval
-        seat.lived, seat.behind_since = True, None
-        self._count(sources, effects, time.monotonic() - started)
+        seat.not_before, seat.behind_since = started + self.settings.interval, None
         self.freed.set()
 
     def _records(self, seat: Seat, effects: Effects) -> tuple[dict[Place, list[Any]], dict[str, Place]]:

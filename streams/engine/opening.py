@@ -145,6 +145,7 @@ class Opening:
         bounds = await reader.bounds(places)
         perishable = {i.topic for i in agent.inputs if i.perishable}
         for seat in seats:
+            seat.owing_since = None
             seat.next = {i.topic: known.get((i.topic, seat.number), -1) for i in agent.inputs}
             if seat.lived and not any(at >= 0 for at in seat.next.values()):
                 raise PositionLost(

@@ -21,6 +21,7 @@ from streams.engine.transactions import Membership, TransactionalProducer
 
 Place = tuple[str, int]
 TIMERS_AT_MOST = 1000
+OWED_SECONDS = 0.5  # offsets of records without an effect are committed by then
 PACE_OF = 50  # fewer records say little about how long one takes
 
 
@@ -82,7 +83,8 @@ class Positioner(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Seat:
-    """See the module. `most`: how much a checkpoint takes (None: all). `behind_since`: when records were first seen to wait after the last checkpoint."""
+    """See the module. `most`: how much a checkpoint takes (None: all). `behind_since`: when records were first seen to wait after the last checkpoint.
+    `owing_since`: since when offsets of records that had no effect have not been committed."""
 
     number: int
     task: Task
@@ -99,6 +101,7 @@ class Seat:
     writer: asyncio.Task[None] | None = None
     not_before: float = 0.0
     behind_since: float | None = None
+    owing_since: float | None = None
     most: int | None = None
     refused: tuple[Place | Timer, str] | None = None
     pace: float = 0.0  # seconds that a record has taken lately
@@ -124,6 +127,12 @@ class Seat:
                 found[topic] = batch.first(left)
                 left -= len(found[topic].records)
         return found, 0
+
+    def owes(self, now: float) -> bool:
+        """Offsets without an effect are to be committed now. To be asked at each batch that had none: the first starts the clock."""
+        if self.owing_since is None:
+            self.owing_since = now
+        return now - self.owing_since >= OWED_SECONDS
 
     def worked(self, records: int, seconds: float) -> None:
         """So many records were worked on for so long."""

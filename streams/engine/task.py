@@ -68,6 +68,10 @@ class Effects:
 
     failing: dict[Kind, int] | None = None  # failures in a row as they are after this; None: unchanged
 
+    def __bool__(self) -> bool:
+        """Whether anything of it is to be written, once it is sealed."""
+        return bool(self.timers) or any(self.outputs.values()) or any(self.encoded.values())
+
     def add(self, step: Effects) -> None:
         """Take over what a step on top of these did."""
         for place, pairs in step.outputs.items():
