@@ -84,7 +84,8 @@ class Writer:
                 "transactional.id": transactional_id,
                 "transaction.timeout.ms": 15_000,
                 "partitioner": "murmur2_random",
-                "linger.ms": 0,
+                # So that what is produced together travels together; the commit sends at once what is left.
+                "linger.ms": 2,
                 "compression.type": "lz4",
                 # A transaction that begins while the last one's markers are being written is told "not yet": the default wait, 100 ms, was
                 # most of an order's way to its venue.

@@ -342,7 +342,7 @@ class Engine:
                 effects = work()
                 if not effects and not seat.owes(started):
                     self._went_on(seat, ends, effects, started)
-                    self._count(sources, effects, time.monotonic() - started)
+                    self._count(sources)
                     return
                 await begin()
             else:
@@ -361,7 +361,8 @@ class Engine:
         self._went_on(seat, ends, effects, started)
         seat.went_well(self.settings.batch, refusal is not None)
         await producer.step("applied")
-        self._count(sources, effects, time.monotonic() - started)
+        self._count(sources)
+        self._committed(len(sources), effects, time.monotonic() - started)
 
     def _work(self, seat: Seat, sources: Sequence[Message], now: int, timers: int, refusal: str | None) -> Effects:
         began = time.monotonic()
@@ -411,16 +412,19 @@ class Engine:
             records[place], logs[name] = pairs, place
         return records, logs
 
-    def _count(self, sources: Sequence[Message], effects: Effects, seconds: float) -> None:
-        records, metrics, now = len(sources), self.metrics, self._clock()
-        self.counters.records += records
+    def _count(self, sources: Sequence[Message]) -> None:
+        self.counters.records += len(sources)
+        self.metrics.records.inc(len(sources))
+        if sources:
+            oldest = min(sources[0].timestamp, sources[-1].timestamp)
+            self.metrics.delay.observe(max(0.0, (self._clock() - oldest) / 1e6))
+
+    def _committed(self, records: int, effects: Effects, seconds: float) -> None:
+        metrics, now = self.metrics, self._clock()
         self.counters.batches += 1
-        metrics.records.inc(records)
         metrics.batches.inc()
         metrics.seconds.observe(seconds)
         metrics.size.observe(records)
-        if records:
-            metrics.delay.observe(max(0.0, (now - min(sources[0].timestamp, sources[-1].timestamp)) / 1e6))
         if effects.dead:
             metrics.dead_letters.inc(effects.dead)
         for timer in effects.fired:

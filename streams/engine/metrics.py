@@ -23,7 +23,7 @@ class Metrics(Collector):
     def __init__(self, agent: str, gauges: Gauges) -> None:
         self.registry = CollectorRegistry()
         self._agent, self._gauges = agent, gauges
-        self.records = self._counter("records", "Records committed")
+        self.records = self._counter("records", "Records handled")
         self.batches = self._counter("checkpoints", "Checkpoints committed")
         self.dead_letters = self._counter("dead_letters", "Records put aside")
         self.timers = self._counter("timers_fired", "Timers fired")
@@ -35,7 +35,9 @@ class Metrics(Collector):
         )
         self.seconds = self._histogram("checkpoint_seconds", "From taking a batch to its commit", SECONDS)
         self.delay = self._histogram(
-            "delay_seconds", "From a record's timestamp to its commit, the oldest of a batch", SECONDS
+            "delay_seconds",
+            "From a record's timestamp to when it was handled and committed, the oldest of a batch",
+            SECONDS,
         )
         self.late = self._histogram("timer_late_seconds", "From a timer's due time to its commit", SECONDS)
         self.opening = self._histogram("open_seconds", "Fence, recover, seek", SECONDS)

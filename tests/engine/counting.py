@@ -1,7 +1,7 @@
 """The agent that the engine's tests run: counts records per key and tells each count. `python counting.py CONFIG.json` is a worker of it.
 
 An input is a raw record whose key names a counter and whose value is any bytes; the output, under the same key, is `<count>:<value>`. A value
-that begins with `poison` makes the handler raise.
+that begins with `poison` makes the handler raise, one that begins with `still` has no effect.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ def count(ctx: Context, messages: Sequence[Message]) -> None:
         key, value = (message.key or b"").decode(), message.value or b""
         if value.startswith(b"poison"):
             raise RuntimeError("poisoned")
+        if value.startswith(b"still"):
+            continue
         before = counts.get(key)
         n = 1 + (int(before.order_id) if before else 0)
         counts[key] = ClientId(order_id=str(n))
@@ -42,10 +44,10 @@ def topic_of(message: Message) -> str:
     return message.topic
 
 
-def counting_agent(topic: str, *, typed: bool = False) -> Agent:
+def counting_agent(topic: str, *, typed: bool = False, quiet: bool = False) -> Agent:
     return Agent(
         name=f"count-{topic}",
-        inputs=(Input(topic, (ClientId,) if typed else ()),),
+        inputs=(Input(topic, (ClientId,) if typed else (), quiet=quiet),),
         process=count,
         outputs=(f"{topic}.out", f"{topic}.rang"),
         tables=(COUNTS,),
@@ -66,7 +68,7 @@ if __name__ == "__main__":
 
     config = json.loads(Path(sys.argv[1]).read_text())
     run(
-        counting_agent(config["topic"], typed=config.get("typed", False)),
+        counting_agent(config["topic"], typed=config.get("typed", False), quiet=config.get("quiet", False)),
         WorkerSettings(
             kafka=config["kafka"],
             registry=config["registry"],

@@ -199,6 +199,37 @@ def test_a_killed_worker_loses_and_doubles_nothing_and_reads_only_the_tail(clust
     assert missing.status_code == 404 and missing.json()["error"]["code"] == "NOT_FOUND"
 
 
+def test_records_of_a_quiet_input_without_an_effect_cost_few_transactions_and_are_not_forgotten(
+    cluster: Cluster,
+) -> None:
+    group, still = f"count-{cluster.topic}", [(f"k{k}", b"still") for k in range(20)]
+    reader = Consumer({"bootstrap.servers": cluster.stack.kafka, "group.id": group, "enable.auto.commit": False})
+    places = [TopicPartition(cluster.topic, n) for n in range(4)]
+
+    def left() -> int:
+        ends = [reader.get_watermark_offsets(place, 10)[1] for place in places]
+        return sum(end - max(0, at.offset) for end, at in zip(ends, reader.committed(places, 10), strict=True))
+
+    cluster.start("a", quiet=True)
+    ready(cluster, "a")
+    for n in range(40):
+        cluster.feed(still)
+        eventually(lambda n=n: cluster.metric("a", "records_total") == 20 * (n + 1))  # type: ignore[misc]
+    assert 0 < cluster.metric("a", "checkpoints_total") < 80  # of 40 rounds over 4 tasks
+    eventually(lambda: left() == 0)
+    cluster.feed([*still, *((f"k{k}", b"x") for k in range(20)), *still])
+    cluster.read("out", 20)
+    cluster.feed(still)
+    eventually(lambda: cluster.metric("a", "records_total") == 20 * 44)
+    cluster.stop()  # by force: what was seen without an effect may be shown again
+    cluster.start("a", quiet=True)
+    ready(cluster, "a", 2)
+    cluster.feed([(f"k{k}", b"y") for k in range(20)])
+    assert sequences(cluster.read("out", 40)) == {f"k{k}".encode(): [1, 2] for k in range(20)}
+    eventually(lambda: left() == 0)
+    reader.close()
+
+
 def test_a_second_worker_takes_its_share_and_gives_it_back(cluster: Cluster) -> None:
     cluster.start("a")
     ready(cluster, "a")
