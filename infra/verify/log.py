@@ -6,7 +6,9 @@ missing then or came in the moments that `Log.quiet` tells of.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import gc
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -78,14 +80,22 @@ class Log:
     begins: dict[tuple[str, int], int] = field(default_factory=dict)
     entries: dict[str, list[Entry]] = field(default_factory=dict)
     quiet: bool = True
+    _found: dict[tuple[str, tuple[type[Record], ...]], list[tuple[Entry, Any]]] = field(
+        default_factory=dict, repr=False
+    )
 
     def add(self, entry: Entry) -> None:
         """Take a record, in the order of its partition."""
         self.entries.setdefault(entry.topic, []).append(entry)
+        self._found.clear()
 
     def of(self, topic: str, *records: type[R]) -> list[tuple[Entry, R]]:
-        """The records of one kind in a topic, partition by partition in order."""
-        return [(e, e.record) for e in self.entries.get(topic, ()) if isinstance(e.record, records)]
+        """The records of one kind in a topic, partition by partition in order. Every check asks; it is looked for once."""
+        found = self._found.get((topic, records))
+        if found is None:
+            found = [(e, e.record) for e in self.entries.get(topic, ()) if isinstance(e.record, records)]
+            self._found[topic, records] = found
+        return found
 
     def transfers(self) -> list[tuple[Entry, Transfer]]:
         return self.of(TRANSFERS, Transfer)
@@ -144,10 +154,24 @@ def load(kafka: Mapping[str, Any], codec: Codec) -> Log:
     """Read everything. Raises `KafkaException`, `RegistryUnavailable`."""
     log = Log()
     before = _ends(kafka, log)
-    for topics in (CAUSES, EFFECTS):
-        _take(log, codec, read_to_end(kafka, topics))
+    with _uncollected():
+        for topics in (CAUSES, EFFECTS):
+            _take(log, codec, read_to_end(kafka, topics))
     log.quiet = before == _ends(kafka, None)
     return log
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """What is read here stays and holds no cycles: looking through it for garbage, again and again, took a fifth of a verification."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was:
+            gc.enable()
 
 
 def _take(log: Log, codec: Codec, messages: Iterable[Any]) -> None:
