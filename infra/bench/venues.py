@@ -114,7 +114,7 @@ def orders(count: int, runs: int, tell: Tell) -> dict[str, Any]:
         with _simulator() as place:
             found = _run("orders", {**place, "orders": count, "in_flight": IN_FLIGHT})
         if found["accepted"] != count:
-            raise RuntimeError(f"{found['accepted']} of {count} orders were accepted")
+            raise RuntimeError(f"{found['accepted']} of {count} orders were accepted: {found['others'][:3]}")
         rows.append((found["cpu_s"] / count * 1000, count / found["seconds"]))
         tell(f"run {run + 1}: {rows[-1][1]:,.0f} orders/s, {rows[-1][0]:.2f} ms of CPU an order")
     return {

@@ -291,11 +291,14 @@ async def orders(given: dict[str, Any]) -> dict[str, Any]:
         )
         left = iter(range(given["orders"]))
         kinds: dict[str, int] = {}
+        others: list[str] = []
 
         async def place() -> None:
             for n in left:
                 outcome = await venue.place(replace_child(template, f"{run}-{n}"))
                 kinds[outcome.kind.value] = kinds.get(outcome.kind.value, 0) + 1
+                if outcome.kind is not OutcomeKind.ACCEPTED:
+                    others.append(f"{outcome.kind} {outcome.code}: {outcome.reason}")
 
         def replace_child(child: ChildOrder, child_id: str) -> ChildOrder:
             return msgspec.structs.replace(child, child_id=child_id)
@@ -306,7 +309,7 @@ async def orders(given: dict[str, Any]) -> dict[str, Any]:
         await asyncio.gather(*(place() for _ in range(given["in_flight"])))
         wall, cpu = time.perf_counter() - began, time.process_time() - cpu
         await venue.close()
-    return {"seconds": wall, "cpu_s": cpu, "accepted": kinds.get(OutcomeKind.ACCEPTED.value, 0)}
+    return {"seconds": wall, "cpu_s": cpu, "accepted": kinds.get(OutcomeKind.ACCEPTED.value, 0), "others": others}
 
 
 ROLES: dict[str, Any] = {"serve": serve, "fast": fast, "ccxt": through_ccxt, "orders": orders}
